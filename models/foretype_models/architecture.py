@@ -1,0 +1,72 @@
+"""The shape of a network: all that is needed to rebuild it around its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, cast, get_args
+
+Cell = Literal["lstm", "gru", "peephole", "rnn"]
+
+STATE_NAMES: dict[Cell, tuple[str, ...]] = {
+    "lstm": ("h", "c"),
+    "gru": ("h",),
+    "peephole": ("h", "c"),
+    "rnn": ("h",),
+}
+"""What each layer of a cell carries from step to step: hidden state h, cell state c."""
+
+
+_LIMITS = {"embedding_size": 4096, "hidden_size": 8192, "layers": 16, "ngram_rows": 1 << 20}
+
+
+class ArchitectureError(ValueError):
+    """A description of a network that cannot be built."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """embedding -> `layers` recurrent layers -> softmax over the alphabet.
+
+    What is embedded is the last symbol and, summed with it, the hashed n-grams that end
+    there (`inputs.py`): a table look-up gives the network the token it stands in at no
+    cost in arithmetic.
+
+    From the second layer on, a layer's output is added to its input (a residual
+    connection), which lets a deep stack train in few passes and costs one addition
+    a step.
+    """
+
+    cell: Cell = "lstm"
+    embedding_size: int = 64
+    hidden_size: int = 512  # of every layer
+    layers: int = 2
+    ngrams: tuple[int, ...] = (2, 3, 4, 6)  # lengths in symbols; () embeds the last symbol alone
+    ngram_rows: int = 8192  # of the table of each length
+
+    def __post_init__(self) -> None:
+        if self.cell not in get_args(Cell):
+            raise ArchitectureError(
+                f"unknown cell {self.cell!r}; there are {', '.join(get_args(Cell))}"
+            )
+        for name, limit in _LIMITS.items():
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= limit:
+                raise ArchitectureError(f"{name} must be between 1 and {limit}, not {value!r}")
+        if not all(type(n) is int and 2 <= n <= 16 for n in self.ngrams):
+            raise ArchitectureError(f"ngrams must be lengths from 2 to 16, not {self.ngrams!r}")
+
+    @property
+    def state_names(self) -> list[str]:
+        """The names of the state's tensors in the exported graph: h0, c0, h1, ..."""
+        return [f"{s}{i}" for i in range(self.layers) for s in STATE_NAMES[self.cell]]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """From the `architecture` of a model.json; unknown or ill-typed keys are errors."""
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ArchitectureError(f"unknown setting {sorted(unknown)[0]!r}")
+        ngrams = values.get("ngrams", cls.ngrams)
+        if not isinstance(ngrams, list | tuple):
+            raise ArchitectureError(f"ngrams must be a list of lengths, not {ngrams!r}")
+        return cls(**{**values, "ngrams": tuple(cast(list[int], ngrams))})

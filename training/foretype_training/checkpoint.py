@@ -1,0 +1,76 @@
+"""A training run's progress on disk: one file, replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from foretype_training.errors import InputError, TrainingError
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and everything else a run needs to go on as if never cut off."""
+
+    tensors: dict[str, Tensor]
+    progress: dict[str, Any]  # JSON
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names start with `prefix.`, without it."""
+        start = prefix + "."
+        return {k[len(start) :]: v for k, v in self.tensors.items() if k.startswith(start)}
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replaces a file as a whole: after a crash the old or the new one is there, never a part.
+
+    Raises TrainingError if the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(f"cannot write {path}: {error.strerror}") from error
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Raises TrainingError if it cannot be written; the checkpoint before it is kept."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    metadata = {"format": FORMAT, "progress": json.dumps(checkpoint.progress)}
+    write_atomically(path, save(tensors, metadata))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Raises InputError if there is none or it is not one of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: Mapping[str, str] = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise InputError(f"{path} is not a checkpoint of this version of foretype")
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+    except FileNotFoundError as error:
+        raise InputError(f"nothing to resume: there is no {path}") from error
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    return Checkpoint(tensors, json.loads(metadata["progress"]))
+
+
+def rng_state() -> Tensor:
+    """Of torch's generator on the CPU, from which the dropout masks are drawn."""
+    return torch.get_rng_state()
