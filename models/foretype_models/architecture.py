@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, cast, get_args
 
 Cell = Literal["lstm", "gru", "peephole", "rnn"]
@@ -15,8 +15,10 @@ STATE_NAMES: dict[Cell, tuple[str, ...]] = {
 }
 """What each layer of a cell carries from step to step: hidden state h, cell state c."""
 
+MAX_NGRAM = 64
+"""In symbols."""
 
-_LIMITS = {"embedding_size": 4096, "hidden_size": 8192, "layers": 16, "ngram_rows": 1 << 20}
+_LIMITS = {"embedding_size": 4096, "hidden_size": 8192, "layers": 16}
 
 
 class ArchitectureError(ValueError):
@@ -27,21 +29,20 @@ class ArchitectureError(ValueError):
 class Architecture:
     """embedding -> `layers` recurrent layers -> softmax over the alphabet.
 
-    What is embedded is the last symbol and, summed with it, the hashed n-grams that end
-    there (`inputs.py`): a table look-up gives the network the token it stands in at no
+    What is embedded is the last symbol and, summed with it, what n-grams that end there
+    predict (`inputs.py`): a table look-up gives the network what can be counted, at no
     cost in arithmetic.
 
     From the second layer on, a layer's output is added to its input (a residual
-    connection), which lets a deep stack train in few passes and costs one addition
-    a step.
+    connection), and the softmax sees the embedding beside the last layer: both let a
+    deep stack train in few passes and cost next to nothing in a step.
     """
 
     cell: Cell = "lstm"
     embedding_size: int = 64
     hidden_size: int = 512  # of every layer
     layers: int = 2
-    ngrams: tuple[int, ...] = (2, 3, 4, 6)  # lengths in symbols; () embeds the last symbol alone
-    ngram_rows: int = 8192  # of the table of each length
+    ngrams: tuple[int, ...] = (3, 4, 6, 9, 14, 22)  # in symbols; () reads the last one alone
 
     def __post_init__(self) -> None:
         if self.cell not in get_args(Cell):
@@ -52,13 +53,22 @@ class Architecture:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= limit:
                 raise ArchitectureError(f"{name} must be between 1 and {limit}, not {value!r}")
-        if not all(type(n) is int and 2 <= n <= 16 for n in self.ngrams):
-            raise ArchitectureError(f"ngrams must be lengths from 2 to 16, not {self.ngrams!r}")
+        lengths = self.ngrams
+        if not all(type(n) is int and 1 <= n <= MAX_NGRAM for n in lengths) or sorted(
+            set(lengths)
+        ) != list(lengths):
+            raise ArchitectureError(
+                f"ngrams must be rising lengths from 1 to {MAX_NGRAM}, not {lengths!r}"
+            )
 
     @property
     def state_names(self) -> list[str]:
         """The names of the state's tensors in the exported graph: h0, c0, h1, ..."""
         return [f"{s}{i}" for i in range(self.layers) for s in STATE_NAMES[self.cell]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in a model.json."""
+        return {**asdict(self), "ngrams": list(self.ngrams)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -69,4 +79,5 @@ class Architecture:
         ngrams = values.get("ngrams", cls.ngrams)
         if not isinstance(ngrams, list | tuple):
             raise ArchitectureError(f"ngrams must be a list of lengths, not {ngrams!r}")
-        return cls(**{**values, "ngrams": tuple(cast(list[int], ngrams))})
+        arguments: dict[str, Any] = {**values, "ngrams": tuple(cast(list[int], ngrams))}
+        return cls(**arguments)

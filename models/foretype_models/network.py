@@ -42,7 +42,7 @@ class LSTMLayer(nn.Module):
         with torch.no_grad():
             # A forget gate that starts open lets gradients reach far back from the
             # first step on (Jozefowicz et al. 2015). Gates stand in the order i, f, g, o.
-            self.fused.bias_ih_l0[hidden : 2 * hidden] = 1.0
+            cast(Tensor, self.fused.bias_ih_l0)[hidden : 2 * hidden] = 1.0
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = state
@@ -122,7 +122,7 @@ class Network(nn.Module):
             LAYERS[a.cell](a.embedding_size if i == 0 else a.hidden_size, a.hidden_size)
             for i in range(a.layers)
         )
-        self.output = nn.Linear(a.hidden_size, alphabet.SIZE)
+        self.output = nn.Linear(a.hidden_size + a.embedding_size, alphabet.SIZE)
         nn.init.normal_(self.embedding.weight[: alphabet.SIZE], std=0.5)
         nn.init.normal_(self.embedding.weight[alphabet.SIZE :], std=0.05)
 
@@ -137,13 +137,14 @@ class Network(nn.Module):
         logits of the symbol after each, (time, batch, alphabet), and the state after the last."""
         per_layer = len(STATE_NAMES[self.architecture.cell])
         new_state: list[Tensor] = []
-        x: Tensor = self.embedding(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        embedded: Tensor = self.embedding(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        x = embedded
         for i, module in enumerate(self.layers):
             layer = cast(Layer, module)
             y, after = layer(self._drop(x), state[i * per_layer : (i + 1) * per_layer])
             x = y if i == 0 else x + y
             new_state.extend(after)
-        return self.output(self._drop(x)), tuple(new_state)
+        return self.output(torch.cat((self._drop(x), embedded), -1)), tuple(new_state)
 
     def _drop(self, x: Tensor) -> Tensor:
         """Dropout with one mask for all time steps (variational: Gal & Ghahramani 2016)."""

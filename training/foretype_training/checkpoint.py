@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +17,14 @@ from torch import Tensor
 from foretype_training.errors import InputError, TrainingError
 
 FORMAT = "1"
+
+
+class _Opened(Protocol):
+    """What `safe_open` gives, which has no annotations."""
+
+    def metadata(self) -> Mapping[str, str] | None: ...
+    def keys(self) -> list[str]: ...
+    def get_tensor(self, name: str) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Raises TrainingError if it cannot be written; the checkpoint before it is kept."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()
+    }
     metadata = {"format": FORMAT, "progress": json.dumps(checkpoint.progress)}
     write_atomically(path, save(tensors, metadata))
 
@@ -59,16 +69,18 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Raises InputError if there is none or it is not one of ours."""
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata: Mapping[str, str] = file.metadata() or {}
+        with safe_open(path, framework="pt") as opened:
+            file = cast(_Opened, opened)
+            metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise InputError(f"{path} is not a checkpoint of this version of foretype")
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
+        return Checkpoint(tensors, json.loads(metadata["progress"]))
     except FileNotFoundError as error:
         raise InputError(f"nothing to resume: there is no {path}") from error
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
-    return Checkpoint(tensors, json.loads(metadata["progress"]))
 
 
 def rng_state() -> Tensor:

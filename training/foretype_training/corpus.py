@@ -9,25 +9,26 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-
-from datasketch import MinHash, MinHashLSH
-from pathspec import GitIgnoreSpec
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foretype_models import alphabet
-from foretype_training.errors import InputError
+from foretype_training.errors import InputError, needs_train_extra
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 MAX_FILE_BYTES = 1_000_000
 MINIFIED_LINE_BYTES = 400
 """Mean length of a line above which a file was not written by hand."""
-NEAR_DUPLICATE = 0.85
-"""Jaccard similarity of two files' shingles above which one of them is left out."""
 
 _GENERATED = re.compile(
-    rb"@generated|\\bauto-?generated\\b|(?:code|file) (?:is |was )?generated (?:by|from)|do not edit",
+    rb"@generated|\bauto-?generated\b|\bdo not edit\b"
+    rb"|\b(?:code|file) (?:is |was )?generated (?:by|from)\b",
     re.IGNORECASE,
 )
-_TOKEN = re.compile(rb"\w+|[^\w\s]")
+_GENERATED_WITHIN = 2000  # bytes: such notes stand at the top
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class SourceFile:
         """Of the path: decides the split, so that it stays the same on every machine."""
         return int(hashlib.sha1(self.path.encode()).hexdigest(), 16)
 
+    @property
+    def is_held_out(self) -> bool:
+        """Whether the file belongs to the tenth that no training sees."""
+        return self.sha1 % 10 == 0
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -52,6 +58,7 @@ class Corpus:
 
     @property
     def characters(self) -> int:
+        """In bytes of UTF-8."""
         return sum(len(file.text) for file in self.files)
 
     def sha256(self) -> str:
@@ -71,51 +78,74 @@ class Split:
     validation: list[SourceFile]
     held_out: list[SourceFile]
     near_duplicates: int = 0  # left out of training
+    rule: str = "by file: held out where the SHA-1 of its path is divisible by 10"
 
 
 def read_corpus(
-    paths: Sequence[Path], include: Sequence[str] = (), progress: Callable[[int], None] | None = None
+    paths: Sequence[Path],
+    include: Sequence[str] = (),
+    progress: Callable[[int], None] = lambda looked_at: None,
 ) -> Corpus:
     """Reads files, folders and git repositories.
 
     In a git repository its tracked files are read, elsewhere all files that no
-    .gitignore names. `include` are globs on the path or the name; without any, every
-    text is taken. `progress` is told the number of files looked at.
+    .gitignore names. `include` are globs, on the whole path if they hold a slash and on the
+    name if not; without any, every text is taken. `progress` is told the number of files
+    looked at.
 
     Raises InputError if a path does not exist, cannot be read, or nothing is left.
     """
     skipped: Counter[str] = Counter()
-    files: dict[str, SourceFile] = {}
+    files: list[SourceFile] = []
     seen: set[bytes] = set()
     looked_at = 0
     for path, root in _walk(paths):
         looked_at += 1
-        if progress is not None:
-            progress(looked_at)
+        progress(looked_at)
         name = path.relative_to(root).as_posix()
-        if include and not any(PurePosixPath(name).match(glob) for glob in include):
+        if include and not any(_matches(name, glob) for glob in include):
             continue
-        try:
-            text = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else None
-        except OSError as error:
-            if path in paths:
-                raise InputError(f"cannot read {path}: {error.strerror}") from error
-            skipped["unreadable"] += 1
-            continue
-        reason = "oversized" if text is None else _unfit(text)
-        if text is None or reason is not None:
-            skipped[reason or "oversized"] += 1
-            continue
-        digest = hashlib.sha256(b" ".join(text.split())).digest()
-        if digest in seen:
-            skipped["exact duplicate"] += 1
-            continue
-        seen.add(digest)
-        # Two roots may hold the same relative path: keep both, told apart by their root.
-        files.setdefault(name if name not in files else f"{root.name}/{name}", SourceFile(name, text))
+        text, reason = _read(path, given=path in paths)
+        if not reason and not _is_utf8(name):
+            reason = "name not UTF-8"
+        if not reason:
+            # White space apart, so that a copy with other line ends counts as one.
+            digest = hashlib.sha256(b" ".join(text.split())).digest()
+            reason = "exact duplicate" if digest in seen else ""
+            seen.add(digest)
+        if reason:
+            skipped[reason] += 1
+        else:
+            files.append(SourceFile(name, text))
     if not files:
         raise InputError(_nothing_left(paths, include, looked_at, skipped))
-    return Corpus(sorted(files.values(), key=lambda file: file.path), skipped)
+    return Corpus(sorted(files, key=lambda file: file.path), skipped)
+
+
+def _matches(name: str, glob: str) -> bool:
+    """As in a shell, but that `*` crosses slashes, and `**/` stands for no folder too."""
+    return fnmatchcase(name if "/" in glob else name.rpartition("/")[2], glob.replace("**/", "*"))
+
+
+def _read(path: Path, given: bool) -> tuple[bytes, str]:
+    """A file's text, and why it is left out ("" if it is not)."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            return b"", "oversized"
+        text = path.read_bytes()
+    except OSError as error:
+        if given:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        return b"", "unreadable"
+    return text, _unfit(text)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # the surrogates that stand for undecodable bytes
+        return False
+    return True
 
 
 def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
@@ -141,34 +171,47 @@ def _git_files(folder: Path) -> list[str] | None:
         return None
     names = [os.fsdecode(name) for name in listing.split(b"\0") if name]
     # A folder that a repository around it ignores or has not yet added is read as a folder.
-    return [n for n in names if (folder / n).is_file() and not (folder / n).is_symlink()] or None
+    return [name for name in names if _is_plain(folder / name)] or None
 
 
 def _unignored_files(folder: Path) -> Iterator[str]:
     """The files below a folder, less hidden ones and what its .gitignore files name."""
     ignores: dict[Path, GitIgnoreSpec] = {}
+
+    def ignored(path: Path, suffix: str = "") -> bool:
+        return any(
+            spec.match_file(path.relative_to(base).as_posix() + suffix)
+            for base, spec in ignores.items()
+            if path.is_relative_to(base)
+        )
+
     for current, folders, names in os.walk(folder):
         here = Path(current)
         if ".gitignore" in names:
-            lines = (here / ".gitignore").read_text(errors="replace").splitlines()
-            ignores[here] = GitIgnoreSpec.from_lines(lines)
-
-        def ignored(path: Path, suffix: str = "") -> bool:
-            return any(
-                spec.match_file(path.relative_to(base).as_posix() + suffix)
-                for base, spec in ignores.items()
-                if path.is_relative_to(base)
-            )
-
+            ignores[here] = _ignore_rules(here / ".gitignore")
         folders[:] = sorted(f for f in folders if f[0] != "." and not ignored(here / f, "/"))
         for name in names:
             path = here / name
-            if name[0] != "." and not path.is_symlink() and not ignored(path):
+            if name[0] != "." and _is_plain(path) and not ignored(path):
                 yield path.relative_to(folder).as_posix()
 
 
-def _unfit(text: bytes) -> str | None:
-    """Why a text is not worth learning from, or None."""
+def _ignore_rules(path: Path) -> GitIgnoreSpec:
+    with needs_train_extra("a folder with a .gitignore"):
+        from pathspec import GitIgnoreSpec
+    try:
+        return GitIgnoreSpec.from_lines(path.read_text(errors="replace").splitlines())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+
+
+def _is_plain(path: Path) -> bool:
+    """Neither a link, which may lead anywhere, nor a pipe, which may never end."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _unfit(text: bytes) -> str:
+    """Why a text is not worth learning from, or ""."""
     if not text.strip():
         return "empty"
     if b"\0" in text:
@@ -177,11 +220,11 @@ def _unfit(text: bytes) -> str | None:
         text.decode()
     except UnicodeDecodeError:
         return "not UTF-8"
-    if _GENERATED.search(text[:2000]):
+    if _GENERATED.search(text[:_GENERATED_WITHIN]):
         return "generated"
     if len(text) / (text.count(b"\n") + 1) > MINIFIED_LINE_BYTES:
         return "minified"
-    return None
+    return ""
 
 
 def _nothing_left(
@@ -201,28 +244,25 @@ def split(files: Sequence[SourceFile]) -> Split:
 
     A file is held out when the SHA-1 of its path is divisible by ten, so the split does
     not depend on the machine, the order or the other files. Where that leaves a part
-    empty, the files with the smallest hashes fill it; a single file is cut in three.
+    empty, the files with the smallest hashes fill it; one or two files are cut in three.
     Near-duplicates of other parts leave the training part, and so do near-duplicates
     within it.
     """
     if len(files) < 3:
-        files = [part for file in files for part in _cut_in_three(file)]
-        training, validation, held_out = files[0::3], files[1::3], files[2::3]
-        return Split(training, validation, held_out)
-    held_out = [file for file in files if file.sha1 % 10 == 0]
+        parts = [part for file in files for part in _cut_in_three(file)]
+        rule = "each file cut in three: its first eight tenths, the next and the last"
+        return Split(parts[0::3], parts[1::3], parts[2::3], rule=rule)
+    held_out = [file for file in files if file.is_held_out]
     validation = [file for file in files if file.sha1 % 20 == 1]
-    rest = sorted((f for f in files if f not in held_out and f not in validation), key=_by_hash)
+    rest = [file for file in files if not file.is_held_out and file.sha1 % 20 != 1]
+    rest.sort(key=lambda file: file.sha1)
     for part in (held_out, validation):
         if not part:
-            part.append(rest.pop(0))
+            part.append(rest.pop(0) if rest else max((held_out, validation), key=len).pop())
     if not rest:
         rest.append(max((held_out, validation), key=len).pop())
     training = _without_near_duplicates(rest, of=[*held_out, *validation])
     return Split(training or rest, validation, held_out, len(rest) - len(training or rest))
-
-
-def _by_hash(file: SourceFile) -> int:
-    return file.sha1
 
 
 def _cut_in_three(file: SourceFile) -> list[SourceFile]:
@@ -241,25 +281,12 @@ def _without_near_duplicates(
     files: Iterable[SourceFile], of: Sequence[SourceFile]
 ) -> list[SourceFile]:
     """`files` in path order without those that nearly equal an earlier one, or one in `of`."""
-    index = MinHashLSH(threshold=NEAR_DUPLICATE, num_perm=64)
-    for number, file in enumerate(of):
-        index.insert(f"of {number}", _min_hash(file.text))
-    kept: list[SourceFile] = []
-    for number, file in enumerate(sorted(files, key=lambda file: file.path)):
-        signature = _min_hash(file.text)
-        if not index.query(signature):
-            index.insert(f"file {number}", signature)
-            kept.append(file)
-    return kept
-
-
-def _min_hash(text: bytes) -> MinHash:
-    """The sketch of a file's shingles of five tokens (Broder 1997)."""
-    tokens = _TOKEN.findall(text)
-    shingles = {b" ".join(tokens[i : i + 5]) for i in range(max(1, len(tokens) - 4))}
-    sketch = MinHash(num_perm=64, seed=1)
-    sketch.update_batch(sorted(shingles))
-    return sketch
+    # Imported here because reading alone, which `foretype evaluate` does, needs no torch etc.
+    with needs_train_extra("splitting a corpus"):
+        from foretype_training import duplicates
+    ordered = sorted(files, key=lambda file: file.path)
+    kept = duplicates.first_of_each((f.text for f in ordered), [f.text for f in of])
+    return [ordered[number] for number in kept]
 
 
 def symbols(files: Iterable[SourceFile]) -> list[alphabet.Symbols]:

@@ -1,11 +1,25 @@
-"""How a network is trained: the settings, their defaults, and the file they come from."""
+"""How a network is trained: the settings, their defaults, and the file they come from.
+
+The file is TOML. Its keys are those of `Settings`, a table [architecture] holds those of
+`Architecture`, and tables [[sources]] name the data for the model card:
+
+    epochs = 6.5
+
+    [architecture]
+    hidden_size = 384
+
+    [[sources]]
+    name = "Apache Commons Lang"
+    version = "3.12.0"
+    licence = "Apache-2.0"
+"""
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from foretype_models.architecture import Architecture, ArchitectureError
 from foretype_training.errors import InputError
@@ -37,6 +51,7 @@ class Settings:
             "learning_rate": (0, 1),
             "clip": (0, 1e6),
             "validations": (0, 10_000),
+            "seed": (-1, 2**32 - 1),
         }
         for name, (above, limit) in limits.items():
             value = getattr(self, name)
@@ -44,10 +59,12 @@ class Settings:
                 raise InputError(f"{name} must be above {above} and at most {limit}, not {value}")
         for name in ("warmup", "decay", "dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
+                raise InputError(
+                    f"{name} must be at least 0 and below 1, not {getattr(self, name)}"
+                )
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "architecture": self.architecture.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -57,35 +74,83 @@ class Settings:
             architecture = Architecture.from_dict(values.pop("architecture", {}))
         except (ArchitectureError, TypeError) as error:
             raise InputError(f"architecture: {error}") from error
-        defaults = cls()
-        known = {f.name: type(getattr(defaults, f.name)) for f in fields(cls)}
-        for name, value in values.items():
-            if name not in known:
-                raise InputError(f"unknown setting {name!r}; there are {', '.join(known)}")
-            kind = known[name]
-            if isinstance(value, bool) or not isinstance(value, (int, kind)):
-                raise InputError(f"{name} must be a number, not {value!r}")
-            values[name] = kind(value)
-        return cls(architecture=architecture, **values)
+        unknown = set(values) - _KINDS.keys()
+        if unknown:
+            raise InputError(
+                f"unknown setting {min(unknown)!r}; there are architecture, {', '.join(_KINDS)}"
+            )
+        numbers = {name: _number(name, value) for name, value in values.items()}
+        return cls(architecture=architecture, **cast(dict[str, Any], numbers))
 
 
-def load_settings(path: Path, defaults: Settings) -> Settings:
+_KINDS: dict[str, type[int] | type[float]] = {
+    f.name: type(f.default) for f in fields(Settings) if isinstance(f.default, int | float)
+}
+
+
+def _number(name: str, value: object) -> int | float:
+    kind = _KINDS[name]
+    if isinstance(value, bool) or not isinstance(value, (int, kind)):
+        raise InputError(f"{name} must be a {'whole ' if kind is int else ''}number, not {value!r}")
+    return kind(value)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where training data came from, for the model card of a bundle that is passed on."""
+
+    name: str
+    version: str
+    licence: str
+
+    @classmethod
+    def from_dict(cls, values: object) -> Self:
+        """Raises InputError where it is not a table of these three strings."""
+        names = [f.name for f in fields(cls)]
+        given = cast(dict[str, object], values) if isinstance(values, dict) else {}
+        texts = {name: value for name, value in given.items() if isinstance(value, str) and value}
+        if sorted(texts) != sorted(names) or len(given) != len(names):
+            raise InputError(
+                f"each of sources needs {', '.join(names)}, all strings; not {values!r}"
+            )
+        return cls(**texts)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a configuration file says."""
+
+    settings: Settings
+    sources: tuple[Source, ...] = ()
+
+
+def load_config(path: Path, defaults: Settings) -> Config:
     """Reads a TOML file; what it leaves out keeps its default. Raises InputError."""
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from error
-    given = values.get("architecture", {})
-    if not isinstance(given, dict):
-        raise InputError(f"{path}: architecture must be a table")
-    merged = defaults.to_dict()
-    architecture: dict[str, Any] = {**merged["architecture"], **given}
     try:
-        return Settings.from_dict({**merged, **values, "architecture": architecture})
+        return _config(values, defaults)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _config(values: dict[str, Any], defaults: Settings) -> Config:
+    architecture = values.pop("architecture", {})
+    sources = values.pop("sources", [])
+    if not isinstance(architecture, dict):
+        raise InputError("architecture must be a table")
+    if not isinstance(sources, list):
+        raise InputError("sources must be written as tables [[sources]]")
+    merged = defaults.to_dict()
+    merged["architecture"] |= cast(dict[str, Any], architecture)
+    return Config(
+        Settings.from_dict(merged | values),
+        tuple(Source.from_dict(source) for source in cast(list[object], sources)),
+    )
 
 
 def default_settings(characters: int, gpu: bool) -> Settings:
@@ -95,7 +160,7 @@ def default_settings(characters: int, gpu: bool) -> Settings:
     stays small enough on a CPU that a run ends within the hour or two people wait for.
     """
     if characters < 300_000:
-        size = Architecture(hidden_size=192, layers=1, embedding_size=48, ngram_rows=4096)
+        size = Architecture(hidden_size=192, layers=1, embedding_size=48)
         return Settings(architecture=size, epochs=12, batch=8)
     if not gpu:
         size = Architecture(hidden_size=384 if characters > 2_000_000 else 256, layers=3)

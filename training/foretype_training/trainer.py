@@ -5,26 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from foretype_models import inputs
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
-from foretype_models.network import Network, State, detach
+from foretype_models.network import Network
 from foretype_training.checkpoint import Checkpoint, load_checkpoint, rng_state, save_checkpoint
 from foretype_training.errors import InputError, TrainingError
+from foretype_training.ngrams import CrossFitted
+from foretype_training.reader import BITS, Reader, best_precision, bits_per_character
 from foretype_training.settings import Precision, Settings
 from foretype_training.windows import IGNORED, Lanes, Window
 
 CHECKPOINT_SECONDS = 60.0
-_BITS = 1 / math.log(2)
 
 
 @dataclass(frozen=True)
@@ -51,65 +48,25 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class Base:
+    """A trained network to go on from."""
+
+    version: str
+    weights: dict[str, Tensor]  # by the names of the network's state_dict
+
+
+@dataclass(frozen=True)
 class Trained:
     """The network with the weights that were best on the validation files."""
 
     network: Network
     curve: list[CurvePoint]
+    symbols: int  # read, over all passes
     finished: bool  # False if it was stopped early
 
 
-class Reader:
-    """Feeds windows to a network and carries the state from one to the next."""
-
-    def __init__(self, network: Network, lanes: int, precision: Precision = "fp32") -> None:
-        self.network = network
-        self.state: State = network.initial_state(lanes)
-        self.context: Symbols = inputs.initial_context(network.architecture, lanes)
-        self._lanes = lanes
-        self._precision: Precision = precision
-
-    def loss(self, window: Window) -> Tensor:
-        """The sum of the nats of the window's targets, a scalar."""
-        architecture, device = self.network.architecture, self.state[0].device
-        if window.starts.any():
-            starts = torch.from_numpy(window.starts).to(device)[:, None]
-            self.state = tuple(s.masked_fill(starts, 0) for s in self.state)
-            fresh = inputs.initial_context(architecture, self._lanes)
-            self.context = np.where(window.starts, fresh, self.context)
-        rows, self.context = inputs.encode(architecture, self.context, window.symbols)
-        targets = torch.from_numpy(window.targets).to(device)
-        with self._autocast(device):
-            logits, state = self.network(torch.from_numpy(rows).to(device), self.state)
-        self.state = tuple(s.float() for s in detach(state))
-        return F.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-
-    def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        if self._precision == "fp32":
-            return nullcontext()
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def best_precision(device: torch.device) -> Precision:
-    """bf16 on a GPU, fp32 on a CPU: without matrix units of its own, bf16 is slower there."""
-    return "bf16" if device.type == "cuda" else "fp32"
-
-
-def bits_per_character(network: Network, files: Sequence[Symbols], lanes: int = 32) -> float:
-    """Of whole files, each read from the initial state; control symbols count as characters."""
-    was_training = network.training
-    network.eval()
-    reader = Reader(network, lanes)
-    nats, count = 0.0, 0
-    by_length = sorted(files, key=len, reverse=True)  # so that lanes end together
-    with torch.no_grad():
-        for window in Lanes(by_length, lanes, length=256, seed=None, epochs=1):
-            nats += reader.loss(window).item()
-            count += int((window.targets != IGNORED).sum())
-    network.train(was_training)
-    return nats / count * _BITS
+_RUN = {"settings": "settings", "data": "files", "base": "base"}
+"""What makes a run, by its key in the checkpoint."""
 
 
 class Trainer:
@@ -120,24 +77,29 @@ class Trainer:
         settings: Settings,
         training: Sequence[Symbols],
         validation: Sequence[Symbols],
+        ngrams: CrossFitted,
         data_hash: str,
         checkpoint: Path,
         device: torch.device,
-        base: dict[str, Tensor] | None = None,
+        base: Base | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
         torch.manual_seed(settings.seed)
         self.settings = settings
         self.device = device
         self.precision: Precision = best_precision(device)
         self._validation = validation
+        self._ngrams = ngrams
         self._data_hash = data_hash
+        self._base = base.version if base else None
         self._path = checkpoint
+        self._checkpoint_seconds = checkpoint_seconds
         self.network = Network(settings.architecture, settings.dropout).to(device)
         if base is not None:
-            self.network.load_state_dict(base)
+            self.network.load_state_dict(base.weights)
         self._optimizer = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99), fused=True)
         self._lanes = Lanes(training, settings.batch, settings.window, settings.seed)
-        self._reader = Reader(self.network, settings.batch, self.precision)
+        self._reader = Reader(self.network, ngrams.of, settings.batch)
         characters = sum(len(file) - 1 for file in training)
         per_step = settings.batch * settings.window
         self.steps = max(1, math.ceil(settings.epochs * characters / per_step))
@@ -151,21 +113,26 @@ class Trainer:
         """Goes on from the checkpoint. Raises InputError if it is of another run."""
         checkpoint = load_checkpoint(self._path)
         progress = checkpoint.progress
-        if progress["settings"] != _as_json(self.settings) or progress["data"] != self._data_hash:
-            raise InputError(
-                f"{self._path} belongs to a run with other settings or files;"
-                " resume with the same ones or choose another --out"
-            )
+        for name, own in (
+            ("settings", self.settings.to_dict()),
+            ("data", self._data_hash),
+            ("base", self._base),
+        ):
+            if progress.get(name) != own:
+                raise InputError(
+                    f"{self._path} belongs to a run with other {_RUN[name]};"
+                    " resume with the same, or choose another --out"
+                )
         self.network.load_state_dict(checkpoint.part("network"))
         self._best = checkpoint.part("best")
         _load_moments(self._optimizer, checkpoint.part("adam"), progress["step"])
         self._reader.state = tuple(
-            checkpoint.tensors[f"state.{i}"].to(self.device)
-            for i in range(len(self._reader.state))
+            checkpoint.tensors[f"state.{i}"].to(self.device) for i in range(len(self._reader.state))
         )
         self._reader.context = checkpoint.tensors["context"].numpy()
         torch.set_rng_state(checkpoint.tensors["rng"])
         self._lanes.seek(**progress["lanes"])
+        self.precision = progress["precision"]  # of the machine it began on
         self._step, self._symbols = progress["step"], progress["symbols"]
         self._running = progress["running"]
         self._curve = [CurvePoint(**point) for point in progress["curve"]]
@@ -186,16 +153,18 @@ class Trainer:
             self._train_on(windows)
             if self._step == self.steps or self._step in self._validation_steps():
                 self._validate()
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if time.monotonic() - saved > self._checkpoint_seconds:
                 self.save()
                 saved = time.monotonic()
             report(self._progress(time.monotonic() - began, self._symbols - began_at))
         self.save()
+        if self._step == 0:
+            raise TrainingError("stopped before anything was learned; --resume begins")
         finished = self._step == self.steps
         if not finished:
             self._validate()  # after saving: a resumed run must not know of it
         self.network.load_state_dict(self._best)
-        return Trained(self.network.eval(), self._curve, finished)
+        return Trained(self.network.eval(), self._curve, self._symbols, finished)
 
     def save(self) -> None:
         """Writes the checkpoint."""
@@ -208,8 +177,10 @@ class Trainer:
             "rng": rng_state(),
         }
         progress = {
-            "settings": _as_json(self.settings),
+            "settings": self.settings.to_dict(),
             "data": self._data_hash,
+            "base": self._base,
+            "precision": self.precision,
             "step": self._step,
             "symbols": self._symbols,
             "running": self._running,
@@ -224,12 +195,12 @@ class Trainer:
         count = int((window.targets != IGNORED).sum())
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, self._step / self.steps)
-        loss = self._reader.loss(window) / count
+        loss = self._reader.loss(window, self.precision) / count
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self._optimizer.step()
-        bits = loss.item() * _BITS
+        bits = loss.item() * BITS
         if not math.isfinite(bits):
             raise TrainingError(
                 f"the loss is no longer a number at step {self._step}; lower learning_rate"
@@ -244,7 +215,9 @@ class Trainer:
 
     def _validate(self) -> None:
         """Measures the validation files and keeps the weights if they are the best so far."""
-        bits = bits_per_character(self.network, self._validation)
+        bits = bits_per_character(
+            self.network, self._ngrams.table, self._validation, self.precision
+        )
         if all(bits < point.validation for point in self._curve):
             self._best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         assert self._running is not None
@@ -272,13 +245,6 @@ def learning_rate(settings: Settings, progress: float) -> float:
     rising = progress / settings.warmup if settings.warmup else 1.0
     falling = (1 - progress) / settings.decay if settings.decay else 1.0
     return settings.learning_rate * min(1.0, rising + 1e-3, falling)
-
-
-def _as_json(settings: Settings) -> dict[str, object]:
-    """The settings as they come back from JSON, to be compared."""
-    values = settings.to_dict()
-    values["architecture"]["ngrams"] = list(settings.architecture.ngrams)
-    return values
 
 
 def _moments(optimizer: torch.optim.Adam) -> dict[str, Tensor]:

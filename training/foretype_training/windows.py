@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from foretype_models.alphabet import END_OF_FILE, Symbols
+from foretype_models.alphabet import END_OF_FILE, END_OF_PATH, Symbols
 
 IGNORED = -100
 """Target of a position that does not count; torch's cross entropy knows this number."""
@@ -25,20 +25,25 @@ class Window:
     symbols: Symbols
     targets: Symbols
     starts: npt.NDArray[np.bool_]
+    files: npt.NDArray[np.int64]  # which file each lane reads, -1 for none
 
 
 class Lanes:
-    """Reads files side by side, one in each lane; a lane that is through takes the next file.
+    """Reads files (`alphabet.encode_file`) side by side, one in each lane.
 
-    A file ends inside a window, the next one starts with a window; what is left between
-    counts for nothing. `order(epoch)` says in which order an epoch reads the files, and the
-    stream is endless unless `epochs` bounds it. `position` and `seek` make it resumable.
+    A lane that is through takes the next file, at the start of a window; what is left of the
+    window before counts for nothing. A file's path is read but is no target: it is always
+    given. With a `seed` each epoch has an order of its own, without one files are read as
+    they stand. The stream is endless unless `epochs` bounds it. `position` and `seek` make
+    it resumable.
     """
 
     def __init__(
         self, files: Sequence[Symbols], lanes: int, length: int, seed: int | None, epochs: int = 0
     ) -> None:
         self._files = files
+        # The path's last symbol, whose target is the first of the text.
+        self._paths_end = [int(np.argmax(file == END_OF_PATH)) for file in files]
         self._length = length
         self._seed = seed  # None reads in the given order
         self._epochs = epochs
@@ -75,9 +80,11 @@ class Lanes:
                 piece = self._files[file][offset : offset + self._length + 1]
                 symbols[: len(piece) - 1, lane] = piece[:-1]
                 targets[: len(piece) - 1, lane] = piece[1:]
+                targets[: max(0, self._paths_end[file] - offset), lane] = IGNORED
                 offset += len(piece) - 1
             self._lanes[lane] = (file, offset)
-        return Window(symbols, targets, starts) if (targets != IGNORED).any() else None
+        files = np.array([file for file, _ in self._lanes])
+        return Window(symbols, targets, starts, files) if (targets != IGNORED).any() else None
 
     def _take(self) -> int:
         """The next file, or -1 after the last."""

@@ -224,7 +224,9 @@ class Candidate(_message.Message):
     STOP_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     log_prob: _builtins.float
-    """Natural logarithm of the probability of `text` after the document's prefix."""
+    """Natural logarithm of the probability of `text` after the document's prefix; where it
+    stops at a boundary, before what stands after the cursor or at the end of the file, of its end there too.
+    """
     stop: Global___Stop.ValueType
     @_builtins.property
     def confidences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:

@@ -1,0 +1,103 @@
+"""Where bundles are found: those the user installed, then the shipped ones, or any path."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from foretype_models import bundle
+from foretype_models.bundle import Bundle, BundleError, Description
+
+DEFAULT = "java"
+"""The name of the shipped model."""
+
+Origin = Literal["installed", "shipped", "path"]
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A bundle that is there."""
+
+    name: str
+    path: Path
+    origin: Origin
+
+
+def installed_folder() -> Path:
+    """In the user's data folder, which XDG_DATA_HOME moves."""
+    return platformdirs.user_data_path("foretype") / "models"
+
+
+def shipped_folder() -> Path:
+    return Path(str(resources.files("foretype_models"))) / "bundles"
+
+
+def entries() -> list[Entry]:
+    """All bundles that have a name, by name. An installed one hides a shipped one."""
+    found: dict[str, Entry] = {}
+    folders: list[tuple[Origin, Path]] = [
+        ("shipped", shipped_folder()),
+        ("installed", installed_folder()),
+    ]
+    for origin, folder in folders:
+        for path in sorted(folder.glob(f"*/{bundle.DESCRIPTION}")):
+            if _NAME.fullmatch(path.parent.name):
+                found[path.parent.name] = Entry(path.parent.name, path.parent, origin)
+    return [found[name] for name in sorted(found)]
+
+
+def find(name_or_path: str) -> Entry:
+    """The bundle of this name or at this path. Raises BundleError if there is none."""
+    named = {entry.name: entry for entry in entries()}
+    if name_or_path in named:
+        return named[name_or_path]
+    path = Path(name_or_path)
+    if path.exists():
+        return Entry(path.stem if path.is_file() else path.resolve().name, path, "path")
+    there = ", ".join(sorted(named)) or "none"
+    raise BundleError(
+        f"there is no model {name_or_path!r}, neither installed ({there}) nor at that path"
+    )
+
+
+def load(name_or_path: str) -> Bundle:
+    """Finds, reads and checks a bundle. Raises BundleError."""
+    return bundle.load(find(name_or_path).path)
+
+
+def describe(entry: Entry) -> Description:
+    """What its model.json says. Raises BundleError."""
+    return bundle.describe(entry.path)
+
+
+def install(path: Path, name: str | None = None) -> Entry:
+    """Checks the bundle at `path` and copies it into the user's data folder.
+
+    Raises BundleError if it cannot be used or written, or its name is not one.
+    """
+    checked = bundle.load(path)
+    name = name or checked.description.name
+    if not _NAME.fullmatch(name):
+        raise BundleError(
+            f"{name!r} is not a name for a model: use up to 64 of a-z, 0-9, '.', '_' and '-'"
+        )
+    target = installed_folder() / name
+    bundle.save(checked, target)
+    return Entry(name, target, "installed")
+
+
+def remove(name: str) -> Entry:
+    """Deletes an installed bundle. Raises BundleError if there is none of this name."""
+    entry = next((e for e in entries() if e.name == name), None)
+    if entry is None:
+        raise BundleError(f"there is no model {name!r} to remove")
+    if entry.origin != "installed":
+        raise BundleError(f"the model {name!r} is part of foretype and cannot be removed")
+    bundle.remove(entry.path)
+    return entry

@@ -1,0 +1,1 @@
+"""The engine (states and search) and the gRPC services around it."""

@@ -1,0 +1,87 @@
+"""Where a continuation ends: at a token, a line or a block; and what it may not repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Until = Literal["token", "line", "block"]
+
+_OPENING, _CLOSING = b"([{", b")]}"
+_QUOTES = b"\"'"
+_LINE_ENDS = b"\r\n"
+_BLANKS = b" \t"
+_STANDS_ALREADY = b")]}>\"';,"  # what editors put after the cursor by themselves
+
+
+def is_word(byte: int) -> bool:
+    """Whether a byte is part of identifiers, keywords and numbers."""
+    return byte >= 0x80 or chr(byte).isalnum() or byte in b"_$"
+
+
+def ends_token(before: int, after: int) -> bool:
+    """Whether a token ends between two bytes. Blanks belong to the token before them."""
+    if after in _BLANKS:
+        return False
+    return not (is_word(before) and is_word(after))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What of a continuation matters to where it ends; a value, so that beams share it."""
+
+    until: Until
+    after_cursor: bytes  # the rest of the line that the cursor stands on
+    last: int = 0x20  # the byte before the next
+    in_word: bool = False  # whether the token that is being written is a word
+    complete: bool = False  # whether a symbol was written, a token of its own
+    blank: bool = True  # nothing but white space was written
+    depth: int = 0  # brackets that the continuation opened and did not close
+    quote: int = 0  # the quotation mark it stands inside of, or 0
+
+    def ends_before(self, byte: int) -> Literal["boundary", "suffix"] | None:
+        """Whether the continuation is complete if this byte would come next, and why."""
+        if self._stands_already(byte):
+            return "suffix"
+        match self.until:
+            case "token":
+                ends = self.complete or (self.in_word and not is_word(byte))
+                return "boundary" if ends or byte in _LINE_ENDS else None
+            case "line":
+                return "boundary" if byte in _LINE_ENDS else None
+            case "block":
+                ends = byte in _LINE_ENDS and not self.blank and self.depth <= 0
+                return "boundary" if ends else None
+
+    def _stands_already(self, byte: int) -> bool:
+        after = self.after_cursor[:1]
+        if not after or after not in _STANDS_ALREADY or byte != after[0]:
+            return False
+        return self.depth <= 0 and not self.quote
+
+    def then(self, byte: int) -> Progress:
+        """After one more byte."""
+        if byte in _LINE_ENDS:  # what stood in quotes ends with its line
+            return replace(self, last=byte, in_word=False, quote=0)
+        blank = byte in _BLANKS
+        return replace(
+            self,
+            last=byte,
+            in_word=is_word(byte),
+            complete=not (is_word(byte) or blank),
+            blank=self.blank and blank,
+            depth=self.depth + self._opens(byte),
+            quote=self._quote_after(byte),
+        )
+
+    def _opens(self, byte: int) -> int:
+        if self.quote:
+            return 0
+        return (byte in _OPENING) - (byte in _CLOSING)
+
+    def _quote_after(self, byte: int) -> int:
+        if byte not in _QUOTES or self.last == ord("\\"):
+            return self.quote
+        if self.quote == 0:
+            return byte
+        return 0 if byte == self.quote else self.quote

@@ -1,0 +1,227 @@
+"""The engine: documents in, continuations out. It knows nothing of transport."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from foretype_models import alphabet
+from foretype_models.bundle import Description, Precision
+from foretype_models.runtime import Runtime, State
+from foretype_server import search
+from foretype_server.boundaries import Progress, Until
+from foretype_server.compute import Compute
+from foretype_server.search import Candidate, Character, Options, Stop
+from foretype_server.states import BLOCK, Snapshot, Snapshots
+
+T = TypeVar("T")
+Y = TypeVar("Y")
+Floats = npt.NDArray[np.float64]
+
+SNAPSHOT_BYTES = 64 * 2**20
+CAPACITY = 64  # requests under way
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text with a cursor in it."""
+
+    workspace: str
+    path: str
+    prefix: bytes  # valid UTF-8
+    suffix: bytes
+
+
+@dataclass
+class Timings:
+    """Where the time of one request went, in seconds, and how much had to be read."""
+
+    arrived: float = field(default_factory=perf_counter)
+    queue: float = 0.0
+    read: float = 0.0
+    search: float = 0.0
+    read_bytes: int = 0
+
+    @property
+    def total(self) -> float:
+        return perf_counter() - self.arrived
+
+
+@dataclass(frozen=True)
+class CharacterScore:
+    """How surprised the model is by one character."""
+
+    text: str
+    bits: float
+    guess: str
+    guess_probability: float
+
+
+class Engine:
+    """Answers from one model. Its methods are called from one event loop.
+
+    All of them raise Overloaded when too much is under way, and give their work up within
+    one step when the task that awaits them is cancelled.
+    """
+
+    def __init__(
+        self, runtime: Runtime, snapshot_bytes: int = SNAPSHOT_BYTES, capacity: int = CAPACITY
+    ) -> None:
+        self._runtime = runtime
+        self._snapshots = Snapshots(snapshot_bytes)
+        self._compute = Compute(capacity)
+
+    @property
+    def model(self) -> Description:
+        return self._runtime.description
+
+    @property
+    def precision(self) -> Precision:
+        return self._runtime.precision
+
+    def close(self) -> None:
+        """Gives up what is under way."""
+        self._compute.close()
+
+    async def complete(
+        self, document: Document, until: Until, options: Options, timings: Timings
+    ) -> list[Candidate]:
+        """The most probable continuations at the cursor, best first."""
+
+        def work() -> Generator[None, None, list[Candidate]]:
+            start = yield from self._read(document, timings)
+            progress = _progress(document, until)
+            return (
+                yield from _timed(timings, search.search(self._runtime, start, progress, options))
+            )
+
+        return await self._compute.run(work())
+
+    def stream(
+        self, document: Document, until: Until, options: Options, timings: Timings
+    ) -> AsyncIterator[Character | Stop]:
+        """The best continuation, character by character; the last item says why it ended."""
+
+        def work() -> Generator[list[Character | Stop], None, list[Character | Stop]]:
+            start = yield from _silently(self._read(document, timings))
+            progress = _progress(document, until)
+            found = search.stream(self._runtime, start, progress, options)
+            return (yield from _timed(timings, found))
+
+        return self._compute.stream(work())
+
+    async def predict(
+        self, document: Document, count: int, timings: Timings
+    ) -> list[tuple[str, float]]:
+        """The most probable next characters with their probabilities; "" ends the file."""
+
+        def work() -> Generator[None, None, list[tuple[str, float]]]:
+            start = yield from self._read(document, timings)
+            return (yield from _timed(timings, search.predict(self._runtime, start, count)))
+
+        return await self._compute.run(work())
+
+    async def score(self, path: str, text: str, timings: Timings) -> list[CharacterScore]:
+        """The bits of every character of a text."""
+        return await self._compute.run(self._score(path, text, timings))
+
+    def _read(self, document: Document, timings: Timings) -> Generator[None, None, Snapshot]:
+        """Reads the prefix from the deepest snapshot on, and leaves snapshots along it."""
+        began = perf_counter()
+        timings.queue = began - timings.arrived
+        text = document.prefix
+        origin = self._snapshots.origin(document.workspace, document.path, text)
+        position, snapshot = self._snapshots.deepest(origin) or (0, None)
+        if snapshot is None:
+            snapshot = self._after(
+                alphabet.encode_path(document.path), self._runtime.initial_state()
+            )
+            self._snapshots.put(origin, 0, snapshot)
+        timings.read_bytes = len(text) - position
+        while position < len(text):
+            timings.read += perf_counter() - began
+            yield
+            began = perf_counter()
+            end = min(len(text), (position // BLOCK + 1) * BLOCK)
+            snapshot = self._after(alphabet.encode(text[position:end]), snapshot.state)
+            self._snapshots.put(origin, end, snapshot)
+            position = end
+        timings.read += perf_counter() - began
+        return snapshot
+
+    def _after(self, symbols: alphabet.Symbols, state: State) -> Snapshot:
+        log_probs, after = self._runtime.read(symbols[:, None], state)
+        return Snapshot(after, log_probs[-1, 0].copy())
+
+    def _score(
+        self, path: str, text: str, timings: Timings
+    ) -> Generator[None, None, list[CharacterScore]]:
+        timings.queue = perf_counter() - timings.arrived
+        symbols = alphabet.encode(text.encode())
+        bits, guesses, chances = (np.empty(len(symbols)) for _ in range(3))
+        expected, state = self._runtime.read(
+            alphabet.encode_path(path)[:, None], self._runtime.initial_state()
+        )
+        last = expected[-1:, 0]
+        for start in range(0, len(symbols), BLOCK):
+            piece = symbols[start : start + BLOCK]
+            after, state = self._runtime.read(piece[:, None], state)
+            log_probs = np.concatenate((last, after[:-1, 0]))
+            at = slice(start, start + len(piece))
+            bits[at] = -log_probs[np.arange(len(piece)), piece] / np.log(2)
+            guesses[at] = log_probs.argmax(axis=1)
+            chances[at] = np.exp(log_probs.max(axis=1))
+            last = after[-1:, 0]
+            yield
+        timings.read = perf_counter() - timings.arrived - timings.queue
+        timings.read_bytes = len(symbols)
+        return _by_character(text, bits, guesses, chances)
+
+
+def _by_character(
+    text: str, bits: Floats, guesses: Floats, chances: Floats
+) -> list[CharacterScore]:
+    scores: list[CharacterScore] = []
+    at = 0
+    for character in text:
+        length = len(character.encode())
+        guess = chr(int(guesses[at])) if guesses[at] < 0x80 else ""
+        total = float(bits[at : at + length].sum())
+        scores.append(CharacterScore(character, total, guess, float(chances[at])))
+        at += length
+    return scores
+
+
+def _progress(document: Document, until: Until) -> Progress:
+    """What the text around the cursor says about where a continuation ends."""
+    line = document.suffix.splitlines()[0] if document.suffix[:1] not in b"\r\n" else b""
+    last = document.prefix[-1:] or b"\n"
+    return Progress(until=until, after_cursor=line, last=last[0])
+
+
+def _timed(timings: Timings, work: Generator[Y, None, T]) -> Generator[Y, None, T]:
+    """Adds the time that the work takes, less that between its slices, to the search's."""
+    while True:
+        began = perf_counter()
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return end.value
+        finally:
+            timings.search += perf_counter() - began
+        yield event
+
+
+def _silently(work: Generator[None, None, T]) -> Generator[list[Character | Stop], None, T]:
+    """The same work, yielding nothing to pass on."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+        yield []

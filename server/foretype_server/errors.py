@@ -1,0 +1,38 @@
+"""What a request can run into, in words for the one who made it.
+
+    RequestError
+    ├── InvalidRequest   it breaks a stated limit
+    ├── NotFound         it names something that is not there
+    ├── Overloaded       too many requests are under way
+    └── OutOfTime        it took longer than the server allows
+
+and, before there are requests:
+
+    ServingError         the server cannot start where and as it was told
+"""
+
+
+class RequestError(Exception):
+    """A request that is not answered; the message is for whoever made it."""
+
+
+class InvalidRequest(RequestError):
+    """It breaks a stated limit."""
+
+
+class NotFound(RequestError):
+    """It names something that is not there."""
+
+
+class Overloaded(RequestError):
+    """Too many requests are under way."""
+
+
+class OutOfTime(RequestError):
+    """It took longer than the server allows."""
+
+
+class ServingError(Exception):
+    """The server cannot start where and as it was told."""
+
+    exit_code = 2

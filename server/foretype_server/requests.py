@@ -1,0 +1,72 @@
+"""Checks the messages of the protocol, once, and turns them into what the engine takes."""
+
+from __future__ import annotations
+
+from foretype.v1 import completion_pb2 as pb
+from foretype_server.boundaries import Until
+from foretype_server.engine import Document
+from foretype_server.errors import InvalidRequest
+from foretype_server.search import Options
+
+MAX_PATH = 1024  # bytes, as the lengths below
+MAX_TEXT = 4 * 2**20
+MAX_SCORED = 2**20
+MAX_CANDIDATES, MAX_LENGTH, MAX_TOP = 10, 2000, 100
+DEFAULT_LENGTH, DEFAULT_TOP = 200, 10
+
+_UNTIL: dict[int, Until] = {
+    pb.BOUNDARY_UNSPECIFIED: "line",
+    pb.BOUNDARY_TOKEN: "token",
+    pb.BOUNDARY_LINE: "line",
+    pb.BOUNDARY_BLOCK: "block",
+}
+
+
+def document(message: pb.Document) -> Document:
+    """Raises InvalidRequest."""
+    _at_most("path", message.path, MAX_PATH)
+    _at_most("workspace", message.workspace, MAX_PATH)
+    return Document(
+        workspace=message.workspace,
+        path=message.path,
+        prefix=_at_most("prefix", message.prefix, MAX_TEXT),
+        suffix=_at_most("suffix", message.suffix, MAX_TEXT),
+    )
+
+
+def limits(message: pb.Limits, max_candidates: int = MAX_CANDIDATES) -> tuple[Until, Options]:
+    """Raises InvalidRequest."""
+    if message.until not in _UNTIL:
+        raise InvalidRequest(f"until must be one of the named boundaries, not {message.until}")
+    if not 0 <= message.confidence <= 1:  # also refuses what is not a number
+        raise InvalidRequest(f"confidence must be from 0 to 1, not {message.confidence}")
+    return _UNTIL[message.until], Options(
+        candidates=_within("candidates", message.candidates, max_candidates, 1),
+        length=_within("length", message.length, MAX_LENGTH, DEFAULT_LENGTH),
+        confidence=message.confidence,
+    )
+
+
+def top(message: pb.PredictRequest) -> int:
+    """Raises InvalidRequest."""
+    return _within("top", message.top, MAX_TOP, DEFAULT_TOP)
+
+
+def scored(message: pb.ScoreRequest) -> tuple[str, str]:
+    """Path and text. Raises InvalidRequest."""
+    _at_most("path", message.path, MAX_PATH)
+    _at_most("text", message.text, MAX_SCORED)
+    return message.path, message.text
+
+
+def _at_most(name: str, text: str, limit: int) -> bytes:
+    data = text.encode()
+    if len(data) > limit:
+        raise InvalidRequest(f"{name} has {len(data)} bytes; at most {limit} are allowed")
+    return data
+
+
+def _within(name: str, value: int, limit: int, default: int) -> int:
+    if value > limit:
+        raise InvalidRequest(f"{name} must be at most {limit}, not {value}")
+    return value or default

@@ -1,0 +1,251 @@
+"""Finds continuations: a beam over bytes, each followed to its boundary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from foretype_models import alphabet
+from foretype_models.runtime import Runtime
+from foretype_server import utf8
+from foretype_server.boundaries import Progress, ends_token
+from foretype_server.states import Snapshot
+
+Stop = Literal["boundary", "length", "confidence", "end of file", "suffix"]
+LogProbs = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Bounds on a search, checked at the edge."""
+
+    candidates: int
+    length: int  # bytes
+    confidence: float  # below this product of probabilities a continuation is cut
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A finished continuation."""
+
+    text: str
+    log_prob: float  # of the text, and of its end where that is a boundary
+    confidences: list[float]  # one for each character
+    stop: Stop
+
+
+@dataclass(frozen=True)
+class _Hypothesis:
+    """A continuation that is being written."""
+
+    progress: Progress
+    written: bytes = b""
+    log_probs: tuple[float, ...] = ()  # of each byte
+    log_prob: float = 0.0  # their sum
+    sure: int = 0  # the length up to the last end of a token
+    decoder: utf8.State = utf8.START
+
+    def then(self, byte: int, log_prob: float) -> _Hypothesis:
+        length = len(self.written)
+        last = self.written[-1] if self.written else 0x20
+        return _Hypothesis(
+            self.progress.then(byte),
+            self.written + bytes((byte,)),
+            (*self.log_probs, log_prob),
+            self.log_prob + log_prob,
+            length if length and ends_token(last, byte) else self.sure,
+            utf8.after(self.decoder, byte),
+        )
+
+    def ended(self, stop: Stop, length: int, end_log_prob: float = 0.0) -> Candidate:
+        """The candidate that its first `length` bytes are."""
+        while length and alphabet.is_continuation((self.written + b" ")[length]):
+            length -= 1
+        text = self.written[:length].decode()
+        log_probs = self.log_probs[:length]
+        return Candidate(
+            text, math.fsum(log_probs) + end_log_prob, _by_character(text, log_probs), stop
+        )
+
+
+def _by_character(text: str, log_probs: tuple[float, ...]) -> list[float]:
+    """The probability of each character: the product of those of its bytes."""
+    rest = iter(log_probs)
+    return [math.exp(sum(next(rest) for _ in character.encode())) for character in text]
+
+
+@dataclass
+class _Finished:
+    """The best distinct candidates so far."""
+
+    wanted: int
+    by_text: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
+
+    def add(self, candidate: Candidate) -> None:
+        known = self.by_text.get(candidate.text)
+        if candidate.text and (known is None or known.log_prob < candidate.log_prob):
+            self.by_text[candidate.text] = candidate
+
+    def best(self) -> list[Candidate]:
+        ranked = sorted(self.by_text.values(), key=lambda c: (-c.log_prob, c.text))
+        return ranked[: self.wanted]
+
+    def beaten(self, log_prob: float) -> bool:
+        """Whether nothing of this log-probability can get among the best any more."""
+        best = self.best()
+        return len(best) == self.wanted and best[-1].log_prob >= log_prob
+
+
+def search(
+    runtime: Runtime, start: Snapshot, progress: Progress, options: Options
+) -> Generator[None, None, list[Candidate]]:
+    """The most probable continuations, best first; yields after every step of the network.
+
+    A beam as wide as the number of candidates. For one candidate this is the greedy
+    continuation, the one that `stream` gives character by character.
+    """
+    finished = _Finished(options.candidates)
+    live, state, log_probs = [_Hypothesis(progress)], start.state, start.log_probs[None]
+    while live:
+        expansions = _expand(live, log_probs, options, finished)
+        if not expansions:
+            break
+        live = [hypothesis for _, hypothesis in expansions]
+        state = state.take([parent for parent, _ in expansions])
+        symbols = np.array([[h.written[-1] for h in live]], dtype=np.int64)
+        after, state = runtime.read(symbols, state)
+        log_probs = after[0]
+        yield
+    return finished.best()
+
+
+def _expand(
+    live: list[_Hypothesis], log_probs: LogProbs, options: Options, finished: _Finished
+) -> list[tuple[int, _Hypothesis]]:
+    """The best continuations by one byte with the number of their parent; what ends is
+    added to `finished`."""
+    found: list[tuple[int, _Hypothesis]] = []
+    for parent, hypothesis in enumerate(live):
+        for symbol in _best_symbols(hypothesis, log_probs[parent], options.candidates):
+            log_prob = float(log_probs[parent, symbol])
+            end = _end(hypothesis, symbol, log_prob, options)
+            if end is not None:
+                finished.add(end)
+            else:
+                found.append((parent, hypothesis.then(symbol, log_prob)))
+    found.sort(key=lambda pair: (-pair[1].log_prob, pair[1].written))
+    return [pair for pair in found[: options.candidates] if not finished.beaten(pair[1].log_prob)]
+
+
+def _best_symbols(hypothesis: _Hypothesis, log_probs: LogProbs, count: int) -> list[int]:
+    """The most probable symbols that keep the text valid UTF-8, best first."""
+    allowed = utf8.ALLOWED[hypothesis.decoder]
+    masked = np.where(allowed, log_probs, -np.inf)
+    if count == 1:
+        return [int(masked.argmax())]
+    return [int(symbol) for symbol in np.argsort(-masked, kind="stable")[:count]]
+
+
+def _end(
+    hypothesis: _Hypothesis, symbol: int, log_prob: float, options: Options
+) -> Candidate | None:
+    """The candidate that the hypothesis is if it ends where this symbol would come next."""
+    length = len(hypothesis.written)
+    if symbol >= alphabet.BYTES:
+        return hypothesis.ended("end of file", length, log_prob)
+    if reason := hypothesis.progress.ends_before(symbol):
+        return hypothesis.ended(reason, length, log_prob)
+    if length >= options.length:
+        return hypothesis.ended("length", length)
+    if options.confidence and hypothesis.log_prob + log_prob < math.log(options.confidence):
+        last = hypothesis.written[-1:] or b" "
+        sure = length if length and ends_token(last[0], symbol) else hypothesis.sure
+        return hypothesis.ended("confidence", sure)
+    return None
+
+
+@dataclass(frozen=True)
+class Character:
+    """One character of a stream, with its probability given those before it."""
+
+    text: str
+    probability: float
+
+
+def stream(
+    runtime: Runtime, start: Snapshot, progress: Progress, options: Options
+) -> Generator[list[Character | Stop], None, list[Character | Stop]]:
+    """The greedy continuation, yielded as its characters are decided; at last why it ended.
+
+    With a bound on confidence a character is decided when its token is; without one at once.
+    """
+    options = replace(options, candidates=1)
+    hypothesis, state, log_probs = _Hypothesis(progress), start.state, start.log_probs
+    sent = 0  # characters
+    while True:
+        [symbol] = _best_symbols(hypothesis, log_probs, 1)
+        log_prob = float(log_probs[symbol])
+        end = _end(hypothesis, symbol, log_prob, options)
+        if end is not None:
+            return [*_characters(end)[sent:], end.stop]
+        hypothesis = hypothesis.then(symbol, log_prob)
+        decided = hypothesis.sure if options.confidence else len(hypothesis.written)
+        characters = _characters(hypothesis.ended("length", decided))
+        yield characters[sent:]
+        sent = len(characters)
+        after, state = runtime.read(np.array([[symbol]]), state)
+        log_probs = after[0, 0]
+
+
+def _characters(candidate: Candidate) -> list[Character | Stop]:
+    return [Character(t, p) for t, p in zip(candidate.text, candidate.confidences, strict=True)]
+
+
+def predict(
+    runtime: Runtime, start: Snapshot, count: int
+) -> Generator[None, None, list[tuple[str, float]]]:
+    """The `count` most probable next characters with their probabilities, best first; the
+    empty string stands for the end of the file.
+
+    A best-first search over the bytes of characters, exact: a longer one is never more
+    probable than its beginning.
+    """
+    found: list[tuple[str, float]] = []
+    parts: list[_Part] = [(0.0, b"", start)]
+    while parts and len(found) < count:
+        parts.sort(key=lambda part: (-part[0], part[1]))
+        log_prob, written, snapshot = parts.pop(0)
+        if written and utf8.after_all(written) == utf8.START:
+            found.append((written.decode(), math.exp(log_prob)))
+        elif written == _END:
+            found.append(("", math.exp(log_prob)))
+        else:
+            if written:
+                after, state = runtime.read(np.array([[written[-1]]]), snapshot.state)
+                snapshot = Snapshot(state, after[0, 0])
+                yield
+            parts.extend(_continued(log_prob, written, snapshot))
+    return found
+
+
+_Part = tuple[float, bytes, Snapshot]
+"""The beginning of a character: its log-probability, its bytes, the state before the last."""
+
+_END = b"\xff"  # no character begins with it
+
+
+def _continued(log_prob: float, written: bytes, snapshot: Snapshot) -> list[_Part]:
+    allowed = utf8.ALLOWED[utf8.after_all(written)]
+    parts = [
+        (log_prob + float(snapshot.log_probs[byte]), written + bytes((byte,)), snapshot)
+        for byte in range(alphabet.BYTES)
+        if allowed[byte]
+    ]
+    if not written:
+        parts.append((float(snapshot.log_probs[alphabet.END_OF_FILE]), _END, snapshot))
+    return parts

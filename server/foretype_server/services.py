@@ -1,0 +1,194 @@
+"""The gRPC services: messages in, the engine's work, messages out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from foretype.v1 import completion_pb2 as pb
+from foretype.v1 import completion_pb2_grpc, models_pb2, models_pb2_grpc
+from foretype_models import registry
+from foretype_models.bundle import BundleError, Description
+from foretype_server import requests
+from foretype_server.engine import Engine, Timings
+from foretype_server.errors import (
+    InvalidRequest,
+    NotFound,
+    OutOfTime,
+    Overloaded,
+    RequestError,
+)
+from foretype_server.search import Candidate, Character, Stop
+
+MAX_SECONDS = 120.0  # for one request, however long its own deadline
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_CODES: dict[type[RequestError], grpc.StatusCode] = {
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    OutOfTime: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+_STOPS: dict[Stop, pb.Stop.ValueType] = {
+    "boundary": pb.STOP_BOUNDARY,
+    "length": pb.STOP_LENGTH,
+    "confidence": pb.STOP_CONFIDENCE,
+    "end of file": pb.STOP_END_OF_FILE,
+    "suffix": pb.STOP_SUFFIX,
+}
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def _answering(context: Context) -> AsyncGenerator[None]:
+    """Bounds a request's time and maps what it runs into to status codes."""
+    try:
+        try:
+            async with asyncio.timeout(MAX_SECONDS):
+                yield
+        except TimeoutError as error:
+            raise OutOfTime(f"it took longer than {MAX_SECONDS:.0f} seconds") from error
+    except RequestError as error:
+        await context.abort(_CODES[type(error)], str(error))
+    except Exception as error:
+        if isinstance(error, grpc.aio.AbortError):
+            raise
+        _log.exception("a request failed")
+        await context.abort(grpc.StatusCode.INTERNAL, f"a defect in foretype: {error!r}")
+
+
+class CompletionService(completion_pb2_grpc.CompletionServicer):
+    """foretype.v1.Completion"""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.CompleteResponse:
+        timings = Timings()
+        async with _answering(context):
+            document = requests.document(request.document)
+            until, options = requests.limits(request.limits)
+            found = await self._engine.complete(document, until, options, timings)
+            return pb.CompleteResponse(
+                candidates=[_candidate(candidate) for candidate in found],
+                model=self._model(),
+                timings=_timings(timings),
+            )
+        raise AssertionError
+
+    async def Stream(
+        self, request: pb.StreamRequest, context: Context
+    ) -> AsyncIterator[pb.StreamResponse]:
+        timings = Timings()
+        async with _answering(context):
+            document = requests.document(request.document)
+            until, options = requests.limits(request.limits, max_candidates=1)
+            async for item in self._engine.stream(document, until, options, timings):
+                yield self._event(item, timings)
+
+    def _event(self, item: Character | Stop, timings: Timings) -> pb.StreamResponse:
+        if isinstance(item, Character):
+            character = pb.StreamCharacter(text=item.text, probability=item.probability)
+            return pb.StreamResponse(character=character)
+        end = pb.StreamEnd(stop=_STOPS[item], model=self._model(), timings=_timings(timings))
+        return pb.StreamResponse(end=end)
+
+    async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
+        timings = Timings()
+        async with _answering(context):
+            document, top = requests.document(request.document), requests.top(request)
+            found = await self._engine.predict(document, top, timings)
+            return pb.PredictResponse(
+                predictions=[pb.Prediction(text=text, probability=p) for text, p in found],
+                model=self._model(),
+                timings=_timings(timings),
+            )
+        raise AssertionError
+
+    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
+        timings = Timings()
+        async with _answering(context):
+            path, text = requests.scored(request)
+            scores = await self._engine.score(path, text, timings)
+            return pb.ScoreResponse(
+                characters=[pb.CharacterScore(**vars(score)) for score in scores],
+                model=self._model(),
+                timings=_timings(timings),
+            )
+        raise AssertionError
+
+    def _model(self) -> pb.ModelVersion:
+        return pb.ModelVersion(name=self._engine.model.name, version=self._engine.model.version)
+
+
+class ModelsService(models_pb2_grpc.ModelsServicer):
+    """foretype.v1.Models"""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def List(
+        self, request: models_pb2.ListRequest, context: Context
+    ) -> models_pb2.ListResponse:
+        async with _answering(context):
+            return models_pb2.ListResponse(models=await asyncio.to_thread(self._all))
+        raise AssertionError
+
+    async def Get(self, request: models_pb2.GetRequest, context: Context) -> models_pb2.GetResponse:
+        async with _answering(context):
+            for model in await asyncio.to_thread(self._all):
+                if model.name == request.name:
+                    return models_pb2.GetResponse(model=model)
+            raise NotFound(f"there is no model {request.name!r}")
+        raise AssertionError
+
+    def _all(self) -> list[models_pb2.Model]:
+        """The model that is served, and every bundle whose description can be read."""
+        served = self._engine.model
+        models = [_model(served, serving=True)]
+        for entry in registry.entries():
+            try:
+                description = registry.describe(entry)
+            except BundleError as error:
+                _log.warning("%s", error)
+                continue
+            if (entry.name, description.version) != (served.name, served.version):
+                models.append(_model(description, serving=False, name=entry.name))
+        return models
+
+
+def _candidate(candidate: Candidate) -> pb.Candidate:
+    return pb.Candidate(
+        text=candidate.text,
+        log_prob=candidate.log_prob,
+        confidences=candidate.confidences,
+        stop=_STOPS[candidate.stop],
+    )
+
+
+def _timings(timings: Timings) -> pb.Timings:
+    return pb.Timings(
+        total_ms=timings.total * 1e3,
+        queue_ms=timings.queue * 1e3,
+        read_ms=timings.read * 1e3,
+        search_ms=timings.search * 1e3,
+        read_bytes=timings.read_bytes,
+    )
+
+
+def _model(description: Description, serving: bool, name: str | None = None) -> models_pb2.Model:
+    return models_pb2.Model(
+        name=name or description.name,
+        version=description.version,
+        language=description.language,
+        parameters=description.parameters,
+        serving=serving,
+        description_json=json.dumps(description.to_json()),
+    )

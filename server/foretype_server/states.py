@@ -1,0 +1,105 @@
+"""Snapshots of what the network holds after a text, found again by the text alone.
+
+A text is cut into blocks, and each block's digest covers all blocks before it, so one
+digest names everything up to a block's end. A snapshot lies at a digest and a tail, the
+part of the next block that was read beyond it. Digests are keyed anew in every process:
+nobody can make two texts meet on purpose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from foretype_models.runtime import State
+
+BLOCK = 256  # bytes
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of one text (a batch of 1), and what is expected to follow it."""
+
+    state: State
+    log_probs: npt.NDArray[np.float32]  # (alphabet,), natural logarithms
+
+    @property
+    def nbytes(self) -> int:
+        return self.state.nbytes + self.log_probs.nbytes
+
+
+class Origin:
+    """A text and the digests at the ends of its blocks. `scope` is what it belongs to:
+    texts of different scopes never share a snapshot."""
+
+    def __init__(self, key: bytes, scope: bytes, text: bytes) -> None:
+        self.text = text
+        self.digests = [hashlib.blake2b(scope, key=key, digest_size=16).digest()]
+        for start in range(0, len(text) - BLOCK + 1, BLOCK):
+            block = self.digests[-1] + text[start : start + BLOCK]
+            self.digests.append(hashlib.blake2b(block, key=key, digest_size=16).digest())
+
+    def address(self, length: int) -> tuple[bytes, bytes]:
+        """Where the snapshot after the first `length` bytes lies: digest and tail."""
+        block = length // BLOCK
+        return self.digests[block], self.text[block * BLOCK : length]
+
+
+class Snapshots:
+    """A store of snapshots, bounded in bytes: the least recently used leave first.
+
+    Not safe for threads: the compute thread alone uses it.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity  # bytes
+        self._key = secrets.token_bytes(32)
+        self._snapshots: OrderedDict[tuple[bytes, bytes], Snapshot] = OrderedDict()
+        self._tails: dict[bytes, set[bytes]] = {}  # of the snapshots at each digest
+        self.nbytes = 0
+
+    def origin(self, workspace: str, path: str, text: bytes) -> Origin:
+        """The addresses of a document's text; its path is read before it."""
+        scope = b"\0".join(hashlib.sha256(s.encode()).digest() for s in (workspace, path))
+        return Origin(self._key, scope, text)
+
+    def deepest(self, origin: Origin) -> tuple[int, Snapshot] | None:
+        """The longest beginning of the text that has a snapshot: its length and that."""
+        for address, length in self._candidates(origin):
+            snapshot = self._snapshots[address]
+            self._snapshots.move_to_end(address)
+            return length, snapshot
+        return None
+
+    def _candidates(self, origin: Origin) -> Iterator[tuple[tuple[bytes, bytes], int]]:
+        """Addresses of snapshots of beginnings of the text, longest first."""
+        for block in reversed(range(len(origin.digests))):
+            digest, start = origin.digests[block], block * BLOCK
+            rest = origin.text[start : start + BLOCK]
+            fitting = [t for t in self._tails.get(digest, ()) if rest.startswith(t)]
+            for tail in sorted(fitting, key=len, reverse=True):
+                yield (digest, tail), start + len(tail)
+
+    def put(self, origin: Origin, length: int, snapshot: Snapshot) -> None:
+        """Keeps the snapshot after the first `length` bytes of the text."""
+        address = origin.address(length)
+        if address in self._snapshots:
+            self.nbytes -= self._snapshots.pop(address).nbytes
+        self._snapshots[address] = snapshot
+        self._tails.setdefault(address[0], set()).add(address[1])
+        self.nbytes += snapshot.nbytes
+        while self.nbytes > self._capacity and len(self._snapshots) > 1:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        (digest, tail), snapshot = self._snapshots.popitem(last=False)
+        self.nbytes -= snapshot.nbytes
+        self._tails[digest].discard(tail)
+        if not self._tails[digest]:
+            del self._tails[digest]

@@ -1,0 +1,194 @@
+"""From weights to the ONNX graphs of a bundle.
+
+The graph is written node by node instead of being traced: so each cell becomes the one
+fused operator that ONNX has for it, peepholes included, and nothing else is in it.
+Operators are those of https://onnx.ai/onnx/operators/ at opset 17.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import quantization
+
+from foretype_models import alphabet
+from foretype_models.architecture import STATE_NAMES, Architecture, Cell
+
+Weights = Mapping[str, npt.NDArray[np.float32]]
+"""By name, as in the network's state_dict and in weights.safetensors."""
+
+OPSET = 17
+
+_OPERATORS: dict[Cell, str] = {"lstm": "LSTM", "peephole": "LSTM", "gru": "GRU", "rnn": "RNN"}
+_GATES: dict[Cell, list[int]] = {
+    "lstm": [0, 3, 1, 2],  # ours stand in the order i, f, g, o, ONNX's i, o, f, g
+    "peephole": [0, 3, 1, 2],
+    "gru": [1, 0, 2],  # r, z, n against z, r, n
+    "rnn": [0],
+}
+
+
+def to_onnx(architecture: Architecture, weights: Weights) -> bytes:
+    """The fp32 network as an ONNX file.
+
+    Inputs: `rows`, int64 (time, batch, features), see `foretype_models.inputs`, and the
+    state, float32 (batch, hidden) each, by the names of `Architecture.state_names`.
+    Outputs: `log_probs`, float32 (time, batch, alphabet), natural logarithms, and the new
+    state under the same names with `_out`.
+    """
+    graph = _Graph(weights)
+    summed = graph.node(
+        "ReduceSum",
+        [
+            graph.node("Gather", [graph.weight("embedding.weight"), "rows"]),
+            graph.constant("feature_axis", [2]),
+        ],
+        keepdims=0,
+    )
+    layer = summed
+    for number in range(architecture.layers):
+        output = _layer(graph, architecture, number, layer)
+        layer = output if number == 0 else graph.node("Add", [layer, output])
+    joined = graph.node("Concat", [layer, summed], axis=2)
+    kernel = graph.array("output.kernel", weights["output.weight"].T)
+    product = graph.node("MatMul", [joined, kernel])
+    logits = graph.node("Add", [product, graph.weight("output.bias")])
+    graph.node("LogSoftmax", [logits], ["log_probs"], axis=2)
+    return graph.model(architecture).SerializeToString()
+
+
+def _layer(graph: _Graph, architecture: Architecture, number: int, inputs: str) -> str:
+    cell, hidden = architecture.cell, architecture.hidden_size
+    names = [f"{name}{number}" for name in STATE_NAMES[cell]]
+    first = graph.constant("first_axis", [0])
+    state = [graph.node("Unsqueeze", [name, first]) for name in names]
+    parameters = _parameters(architecture, number, graph.weights)
+    w, r, b = (graph.array(f"layers.{number}.{k}", parameters[k]) for k in ("w", "r", "b"))
+    operands = [inputs, w, r, b, "", *state]  # "" stands for the optional sequence lengths
+    if "p" in parameters:
+        operands.append(graph.array(f"layers.{number}.p", parameters["p"]))
+    attributes: dict[str, object] = {"hidden_size": hidden}
+    if cell == "gru":
+        attributes["linear_before_reset"] = 1
+    after = [f"{name}_last" for name in names]
+    outputs = [f"outputs{number}", *after]
+    graph.node(_OPERATORS[cell], operands, outputs, **attributes)
+    for name, last in zip(names, after, strict=True):
+        graph.node("Squeeze", [last, first], [f"{name}_out"])
+    direction = graph.constant("direction_axis", [1])
+    return graph.node("Squeeze", [outputs[0], direction])
+
+
+def _parameters(
+    architecture: Architecture, number: int, weights: Weights
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Weights w, r, b (and peepholes p) of a layer in ONNX's order of gates, (1, ...) each."""
+    order, hidden = _GATES[architecture.cell], architecture.hidden_size
+
+    def gates(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        parts = array.reshape(len(order), hidden, *array.shape[1:])
+        return parts[order].reshape(array.shape)
+
+    prefix = f"layers.{number}."
+    if architecture.cell == "peephole":
+        bias = gates(weights[prefix + "bias"])
+        i, f, o = weights[prefix + "peephole"]
+        return {
+            "w": gates(weights[prefix + "weight_ih"])[None],
+            "r": gates(weights[prefix + "weight_hh"])[None],
+            "b": np.concatenate((bias, np.zeros_like(bias)))[None],
+            "p": np.concatenate((i, o, f))[None],
+        }
+    prefix += "fused."
+    biases = (gates(weights[prefix + name]) for name in ("bias_ih_l0", "bias_hh_l0"))
+    return {
+        "w": gates(weights[prefix + "weight_ih_l0"])[None],
+        "r": gates(weights[prefix + "weight_hh_l0"])[None],
+        "b": np.concatenate(list(biases))[None],
+    }
+
+
+class _Graph:
+    """Collects nodes and weights; every node's first output names it."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, TensorProto] = {}
+
+    def node(
+        self,
+        operator: str,
+        operands: list[str],
+        outputs: list[str] | None = None,
+        **attributes: Any,
+    ) -> str:
+        outputs = outputs or [f"{operator.lower()}_{len(self._nodes)}"]
+        self._nodes.append(helper.make_node(operator, operands, outputs, **attributes))
+        return outputs[0]
+
+    def array(self, name: str, array: npt.NDArray[Any]) -> str:
+        self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return name
+
+    def weight(self, name: str) -> str:
+        return self.array(name, self.weights[name])
+
+    def constant(self, name: str, values: list[int]) -> str:
+        return self.array(name, np.array(values, dtype=np.int64))
+
+    def model(self, architecture: Architecture) -> onnx.ModelProto:
+        features = 1 + len(architecture.ngrams)
+        shape = ["batch", architecture.hidden_size]
+        names = architecture.state_names
+
+        def floats(name: str, shape: list[Any]) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+        rows = helper.make_tensor_value_info("rows", TensorProto.INT64, ["time", "batch", features])
+        graph = helper.make_graph(
+            self._nodes,
+            "foretype",
+            [rows, *(floats(name, shape) for name in names)],
+            [
+                floats("log_probs", ["time", "batch", alphabet.SIZE]),
+                *(floats(f"{name}_out", shape) for name in names),
+            ],
+            list(self._initializers.values()),
+        )
+        opset = helper.make_opsetid("", OPSET)
+        # The oldest format that has this opset, so that older runtimes can read it.
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+        onnx.checker.check_model(model)
+        return model
+
+
+def to_int8(network: bytes) -> bytes:
+    """The network with its weights as 8-bit integers and activations rounded as they come.
+
+    ONNX Runtime has a fused int8 operator for LSTM alone: of other cells only the embedding
+    and the output layer become smaller.
+    """
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # it advises a preparation that our graphs do not need
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "int8.onnx")
+            cast(Any, quantization).quantize_dynamic(
+                onnx.load_from_string(network),
+                path,
+                op_types_to_quantize=["LSTM", "MatMul", "Gather"],
+                per_channel=True,
+                weight_type=quantization.QuantType.QInt8,
+            )
+            return path.read_bytes()
+    finally:
+        logging.root.setLevel(level)

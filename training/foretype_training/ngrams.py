@@ -1,0 +1,121 @@
+"""Counts what follows each context in the training files.
+
+The network must not read, beside a character, a count that this very character went
+into: it would learn to trust the table blindly. So while it trains, each file is read
+with a table that was counted on other files alone (cross-fitting, as in the stacking
+of Wolpert 1992): FOLDS tables, each without one part of the files. What it trusts then
+is what a table deserves on files it has not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from foretype_models import inputs
+from foretype_models.alphabet import Symbols
+from foretype_models.architecture import Architecture
+from foretype_models.inputs import CLASSES, Ngrams, confidence_class
+
+FOLDS = 8
+MIN_COUNT = 2
+"""Contexts seen less often are left out: they are most of a table and the least of its use."""
+
+_SYMBOL_BITS = np.uint64(9)
+_SYMBOL_MASK = np.uint64((1 << 9) - 1)
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """The table of all files, and for each file the one that was counted without it."""
+
+    table: Ngrams
+    folds: list[Ngrams]
+
+    def of(self, file: int) -> Ngrams:
+        """The table to read the training file of this number with."""
+        return self.folds[file % len(self.folds)] if self.folds else self.table
+
+
+def count(
+    architecture: Architecture,
+    files: Sequence[Symbols],
+    base: Ngrams,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> CrossFitted:
+    """Counts the files' n-grams; where they know nothing, `base` answers.
+
+    With a single file there are no others to count on, so `base` alone is read, then too
+    when the training is over: the network has learned nothing of any other answer.
+    """
+    if len(files) == 1:
+        return CrossFitted(base, [base])
+    parts: list[list[Ngrams]] = []
+    for done, length in enumerate(architecture.ngrams):
+        progress(done, len(architecture.ngrams))
+        parts.append(_count_length(length, files))
+    tables = [_join([part[k] for part in parts]).over(base) for k in range(FOLDS + 1)]
+    return CrossFitted(tables[-1], tables[:-1])
+
+
+def _join(tables: Sequence[Ngrams]) -> Ngrams:
+    joined = Ngrams.empty()
+    for table in tables:
+        joined = table.over(joined)
+    return joined
+
+
+def _count_length(length: int, files: Sequence[Symbols]) -> list[Ngrams]:
+    """For each fold the table without its files, then the table of all, for one n."""
+    shape = Architecture(ngrams=(length,))
+    pairs: list[npt.NDArray[np.uint64]] = []  # context and what followed it
+    folds: list[npt.NDArray[np.uint8]] = []
+    for number, file in enumerate(files):
+        lane = file[:, None]
+        hashes = inputs.context_hashes((length,), inputs.initial_context(shape, 1), lane[:-1])
+        followers = file[1:].astype(np.uint64)
+        pairs.append((hashes.ravel().astype(np.uint64) << _SYMBOL_BITS) | followers)
+        folds.append(np.full(len(followers), number % FOLDS, dtype=np.uint8))
+    unique, counts = _counts_by_fold(np.concatenate(pairs), np.concatenate(folds))
+    contexts = unique >> _SYMBOL_BITS
+    symbols = (unique & _SYMBOL_MASK).astype(np.int64)
+    total = counts.sum(axis=1)
+    without = [total - counts[:, k] for k in range(FOLDS)]
+    return [_most_frequent(contexts, symbols, c) for c in [*without, total]]
+
+
+def _counts_by_fold(
+    pairs: npt.NDArray[np.uint64], folds: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """The distinct pairs, sorted, and how often each stands in each fold: (pairs, FOLDS)."""
+    keys = pairs * np.uint64(FOLDS) + folds
+    keys.sort()
+    distinct, first = np.unique(keys, return_index=True)
+    times = np.diff(np.append(first, len(keys)))
+    unique, row = np.unique(distinct // np.uint64(FOLDS), return_inverse=True)
+    counts = np.zeros((len(unique), FOLDS), dtype=np.int64)
+    counts[row, (distinct % np.uint64(FOLDS)).astype(np.int64)] = times
+    return unique, counts
+
+
+def _most_frequent(
+    contexts: npt.NDArray[np.uint64],
+    symbols: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+) -> Ngrams:
+    """The table of contexts that were seen MIN_COUNT times; of equals the first symbol wins."""
+    if not len(contexts):
+        return Ngrams.empty()
+    starts = np.flatnonzero(np.append(True, contexts[1:] != contexts[:-1]))
+    total = np.add.reduceat(counts, starts)
+    best = np.maximum.reduceat(counts, starts)
+    sizes = np.diff(np.append(starts, len(contexts)))
+    is_best = counts == np.repeat(best, sizes)
+    positions = np.where(is_best, np.arange(len(contexts)), len(contexts))
+    symbol = symbols[np.minimum.reduceat(positions, starts)]
+    kept = total >= MIN_COUNT
+    predictions = symbol * CLASSES + confidence_class(best, total)
+    return Ngrams(contexts[starts][kept].astype(np.uint32), predictions[kept].astype(np.uint16))
