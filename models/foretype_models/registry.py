@@ -18,6 +18,7 @@ DEFAULT = "java"
 
 Origin = Literal["installed", "shipped", "path"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME_RULE = "use up to 64 of a-z, 0-9, '.', '_' and '-'"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ def shipped_folder() -> Path:
     return Path(str(resources.files("foretype_models"))) / "bundles"
 
 
+def is_name(text: str) -> bool:
+    """Whether a bundle can be installed under it."""
+    return _NAME.fullmatch(text) is not None
+
+
 def entries() -> list[Entry]:
     """All bundles that have a name, by name. An installed one hides a shipped one."""
     found: dict[str, Entry] = {}
@@ -47,7 +53,7 @@ def entries() -> list[Entry]:
     ]
     for origin, folder in folders:
         for path in sorted(folder.glob(f"*/{bundle.DESCRIPTION}")):
-            if _NAME.fullmatch(path.parent.name):
+            if is_name(path.parent.name):
                 found[path.parent.name] = Entry(path.parent.name, path.parent, origin)
     return [found[name] for name in sorted(found)]
 
@@ -83,10 +89,8 @@ def install(path: Path, name: str | None = None) -> Entry:
     """
     checked = bundle.load(path)
     name = name or checked.description.name
-    if not _NAME.fullmatch(name):
-        raise BundleError(
-            f"{name!r} is not a name for a model: use up to 64 of a-z, 0-9, '.', '_' and '-'"
-        )
+    if not is_name(name):
+        raise BundleError(f"{name!r} is not a name for a model: {NAME_RULE}")
     target = installed_folder() / name
     bundle.save(checked, target)
     return Entry(name, target, "installed")

@@ -61,16 +61,24 @@ class Runtime:
     """A network that is ready to read. `read` may be called from several threads at once.
 
     Raises BundleError if the graph cannot be loaded, has other inputs and outputs than its
-    description says, or fails its self-test.
+    description says, or fails its self-test. `self_test=False` leaves that out: who makes a
+    bundle has no answers yet.
     """
 
-    def __init__(self, bundle: Bundle, precision: Precision = "fp32", threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        precision: Precision = "fp32",
+        threads: int = 1,
+        self_test: bool = True,
+    ) -> None:
         self.description = bundle.description
         self.precision: Precision = precision
         self._ngrams = bundle.ngrams()
         self._session = _session(bundle, precision, threads)
         _check_shapes(self._session, self.architecture, NETWORKS[precision])
-        self._self_test()
+        if self_test:
+            self._self_test()
 
     @property
     def architecture(self) -> Architecture:

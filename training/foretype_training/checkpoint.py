@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import safetensors
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -25,6 +26,9 @@ class _Opened(Protocol):
     def metadata(self) -> Mapping[str, str] | None: ...
     def keys(self) -> list[str]: ...
     def get_tensor(self, name: str) -> Tensor: ...
+
+
+_safe_open = cast(Callable[..., AbstractContextManager[_Opened]], safetensors.safe_open)
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Raises InputError if there is none or it is not one of ours."""
     try:
-        with safe_open(path, framework="pt") as opened:
-            file = cast(_Opened, opened)
+        with _safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise InputError(f"{path} is not a checkpoint of this version of foretype")
@@ -79,7 +82,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(tensors, json.loads(metadata["progress"]))
     except FileNotFoundError as error:
         raise InputError(f"nothing to resume: there is no {path}") from error
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, safetensors.SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
 
 

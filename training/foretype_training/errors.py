@@ -8,7 +8,7 @@ Messages are one sentence that says what is wrong, where, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 _EXTRA = {"datasketch", "matplotlib", "onnx", "pathspec", "safetensors", "torch"}
@@ -28,7 +28,7 @@ class InputError(TrainingError):
 
 
 @contextmanager
-def needs_train_extra(what: str) -> Iterator[None]:
+def needs_train_extra(what: str) -> Generator[None]:
     """Imports inside it may need `foretype[train]`. Raises InputError where that is missing."""
     try:
         yield

@@ -17,7 +17,7 @@ from foretype_models.network import Network
 from foretype_training.checkpoint import Checkpoint, load_checkpoint, rng_state, save_checkpoint
 from foretype_training.errors import InputError, TrainingError
 from foretype_training.ngrams import CrossFitted
-from foretype_training.reader import BITS, Reader, best_precision, bits_per_character
+from foretype_training.reader import BITS, Reader, best_precision, bits_per_character, calibrate
 from foretype_training.settings import Precision, Settings
 from foretype_training.windows import IGNORED, Lanes, Window
 
@@ -57,12 +57,13 @@ class Base:
 
 @dataclass(frozen=True)
 class Trained:
-    """The network with the weights that were best on the validation files."""
+    """The network with the weights that were best on the validation files, calibrated on them."""
 
     network: Network
     curve: list[CurvePoint]
     symbols: int  # read, over all passes
     finished: bool  # False if it was stopped early
+    temperature: float  # by which its logits were divided
 
 
 _RUN = {"settings": "settings", "data": "files", "base": "base"}
@@ -164,7 +165,8 @@ class Trainer:
         if not finished:
             self._validate()  # after saving: a resumed run must not know of it
         self.network.load_state_dict(self._best)
-        return Trained(self.network.eval(), self._curve, self._symbols, finished)
+        temperature = calibrate(self.network, self._ngrams.table, self._validation)
+        return Trained(self.network.eval(), self._curve, self._symbols, finished, temperature)
 
     def save(self) -> None:
         """Writes the checkpoint."""

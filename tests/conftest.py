@@ -1,0 +1,115 @@
+"""What tests share: a real model, however small, and real servers around it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from foretype.client import Client
+from foretype_models import bundle
+from foretype_models.runtime import Runtime
+
+FORETYPE = [sys.executable, "-m", "foretype"]
+
+_CLASS = """package org.example.zoo;
+
+import java.util.List;
+
+/**
+ * A {name} that lives in the zoo.
+ */
+public class {name} {{
+
+    private final String {field};
+
+    public {name}(final String {field}) {{
+        this.{field} = {field};
+    }}
+
+    public String get{property}() {{
+        return this.{field};
+    }}
+
+    public boolean is{property}Known() {{
+        return this.{field} != null && !this.{field}.isEmpty();
+    }}
+}}
+"""
+_ANIMALS = ["Badger", "Cheetah", "Dolphin", "Flamingo", "Giraffe", "Hamster", "Iguana", "Jaguar"]
+_PROPERTIES = ["Habitat", "Keeper", "Diet", "Nickname", "Birthplace", "Enclosure"]
+
+
+def write_java(folder: Path) -> Path:
+    """A small tree of Java classes that resemble one another."""
+    for animal in _ANIMALS:
+        for number, prop in enumerate(_PROPERTIES):
+            name = f"{animal}{number}"
+            text = _CLASS.format(name=name, property=prop, field=prop.lower())
+            path = folder / "src" / "main" / "java" / "org" / "example" / "zoo" / f"{name}.java"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that `foretype train` made of some small classes, in some seconds."""
+    folder = tmp_path_factory.mktemp("tiny")
+    config = folder / "config.toml"
+    config.write_text(
+        "epochs = 6\nbatch = 4\nvalidations = 2\n"
+        "[architecture]\nhidden_size = 64\nlayers = 2\nembedding_size = 32\nngrams = [3, 6, 12]\n"
+    )
+    zoo = write_java(folder / "zoo")
+    command = [*FORETYPE, "train", zoo, "--out", folder / "run", "--config", config]
+    subprocess.run(
+        [*command, "--name", "tiny", "--language", "java"], check=True, capture_output=True
+    )
+    return folder / "run" / "model"
+
+
+Serving = Callable[[Path, str], AbstractContextManager[str]]
+
+
+@contextmanager
+def _serving(model: Path, listen: str) -> Generator[str]:
+    command = [*FORETYPE, "serve", "--listen", listen, "--model", model]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().rpartition(" at ")[2].strip()
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def serving() -> Serving:
+    """Starts a server process; its value is the address that it says it listens at."""
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def server_address(
+    serving: Serving, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[str]:
+    """A real server process with the tiny model, on a Unix socket."""
+    with serving(tiny_model, f"unix:{tmp_path_factory.mktemp('s')}/s") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def runtime(tiny_model: Path) -> Runtime:
+    """The tiny model, ready to read, in fp32: exact whatever is read together."""
+    return Runtime(bundle.load(tiny_model))
+
+
+@pytest.fixture
+def client(server_address: str) -> Generator[Client]:
+    with Client(server_address) as client:
+        client.wait_until_serving()
+        yield client

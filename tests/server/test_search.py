@@ -1,0 +1,108 @@
+"""What a search finds, on a real model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from foretype_models import alphabet
+from foretype_models.runtime import Runtime
+from foretype_server import search
+from foretype_server.boundaries import Progress, Until
+from foretype_server.search import Candidate, Character, Options
+from foretype_server.states import Snapshot
+
+T = TypeVar("T")
+
+PATH = "src/main/java/org/example/zoo/Gorilla0.java"
+PREFIX = "package org.example.zoo;\n\nimport java.util.List;\n\n/**\n * A Gorilla0 that lives"
+
+
+def _done(work: Generator[object, None, T]) -> T:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def _after(runtime: Runtime, text: str) -> Snapshot:
+    symbols = np.concatenate((alphabet.encode_path(PATH), alphabet.encode(text.encode())))
+    log_probs, state = runtime.read(symbols[:, None], runtime.initial_state())
+    return Snapshot(state, log_probs[-1, 0])
+
+
+def _search(
+    runtime: Runtime,
+    prefix: str = PREFIX,
+    until: Until = "line",
+    candidates: int = 1,
+    length: int = 200,
+    confidence: float = 0.0,
+) -> list[Candidate]:
+    options = Options(candidates, length, confidence)
+    return _done(search.search(runtime, _after(runtime, prefix), Progress(until, b""), options))
+
+
+def test_it_completes_what_all_files_have_in_common(runtime: Runtime) -> None:
+    [candidate] = _search(runtime)
+    assert candidate.text == " in the zoo."
+    assert candidate.stop == "boundary"
+
+
+@pytest.mark.parametrize("until", ["token", "line", "block"])
+def test_candidates_are_distinct_and_most_probable_first(runtime: Runtime, until: Until) -> None:
+    found = _search(runtime, PREFIX + " in the zoo.\n */\npublic ", until, candidates=5)
+    assert len({candidate.text for candidate in found}) == len(found) == 5
+    log_probs = [candidate.log_prob for candidate in found]
+    assert log_probs == sorted(log_probs, reverse=True)
+
+
+def test_the_log_probability_is_that_of_the_text_and_its_end(runtime: Runtime) -> None:
+    for candidate in _search(runtime, candidates=3):
+        bits = runtime.score(PATH, (PREFIX + candidate.text + "\n").encode())
+        own = -math.log(2) * float(bits[len(PREFIX) :].sum())
+        assert candidate.log_prob == pytest.approx(own, abs=1e-4)
+        text = -math.log(2) * float(bits[len(PREFIX) : -1].sum())
+        assert math.fsum(map(math.log, candidate.confidences)) == pytest.approx(text, abs=1e-4)
+
+
+def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtime) -> None:
+    [candidate] = _search(runtime)
+    options = Options(1, 200, 0.0)
+    work = search.stream(runtime, _after(runtime, PREFIX), Progress("line", b""), options)
+    *characters, stop = [item for part in work for item in part] + ["boundary"]
+    assert all(isinstance(item, Character) for item in characters)
+    assert "".join(c.text for c in characters if isinstance(c, Character)) == candidate.text
+    assert stop == candidate.stop
+
+
+def test_it_is_cut_at_the_end_of_a_token_before_it_becomes_unsure(runtime: Runtime) -> None:
+    [sure] = _search(runtime, until="block", length=120, confidence=0.5)
+    [whole] = _search(runtime, until="block", length=120)
+    assert whole.text.startswith(sure.text)
+    assert math.prod(sure.confidences) >= 0.5
+
+
+def test_nothing_is_suggested_where_nothing_is_sure(runtime: Runtime) -> None:
+    assert _search(runtime, "qqq zzz", confidence=0.999) == []
+
+
+def test_the_length_is_a_bound_in_bytes(runtime: Runtime) -> None:
+    [candidate] = _search(runtime, length=5)
+    assert candidate.text == " in t"
+    assert candidate.stop == "length"
+
+
+def test_predictions_are_characters_and_sum_to_less_than_one(runtime: Runtime) -> None:
+    found = _done(search.predict(runtime, _after(runtime, PREFIX), 100))
+    probabilities = [probability for _, probability in found]
+    assert found[0][0] == " "
+    assert all(len(text) <= 1 for text, _ in found)
+    assert len(found) == len({text for text, _ in found}) == 100
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert 0.99 < sum(probabilities) <= 1.0001

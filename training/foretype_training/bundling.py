@@ -1,0 +1,196 @@
+"""From a trained network to a bundle that is known to say the same, with its measured quality."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save as save_weights
+
+from foretype_models import alphabet, inputs
+from foretype_models.architecture import Cell
+from foretype_models.bundle import (
+    NETWORKS,
+    NGRAMS,
+    WEIGHTS,
+    Bundle,
+    Description,
+    Precision,
+    SelfTest,
+    ngrams_file,
+)
+from foretype_models.inputs import Ngrams
+from foretype_models.network import Network
+from foretype_models.runtime import Runtime
+from foretype_training import export
+from foretype_training.corpus import SourceFile
+from foretype_training.errors import TrainingError
+from foretype_training.measure import bits_per_character, measure, sample
+
+TOLERANCE = 1e-3
+"""How far a log-probability (nats) of the exported network may be from torch's."""
+AGREEMENT_CHARACTERS = 2_000
+INT8_LOSS = 0.02
+"""Bits per character that the int8 network may cost and still be shipped."""
+SAMPLE_CHARACTERS = 500_000
+"""Of the held-out files, if they have more: some half a minute of reading."""
+
+_INT8_CELLS: set[Cell] = {"lstm", "peephole"}
+"""Those whose recurrent operator has an int8 form; of others only the edges would shrink."""
+
+# Neutral: a bundle is passed on, and what it was trained on may be private.
+_SELF_TEST = SelfTest(
+    "src/Counter.java",
+    """/** Counts words. */
+class Counter {
+    private int total = 0;
+
+    public void add(String word) {
+        if (word != null) {
+            total = total + 1;
+        }
+    }
+
+    public int total() {
+        return total;
+    }
+}
+""",
+    {},
+)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a bundle is called and tells of its making."""
+
+    name: str
+    language: str
+    parameters: int
+    training: dict[str, Any]
+
+
+def make_bundle(
+    network: Network,
+    ngrams: Ngrams,
+    identity: Identity,
+    held_out: Sequence[SourceFile],
+    base: Bundle | None = None,
+    say: Say = lambda text: None,
+) -> Bundle:
+    """Exports, checks and measures a network; `base` is measured beside it.
+
+    Raises TrainingError if the exported network disagrees with torch's.
+    """
+    draft = _draft(network, ngrams, identity)
+    runtime = Runtime(draft, self_test=False)
+    say("comparing the exported network with torch")
+    difference = check_agreement(network, ngrams, runtime, held_out[0])
+    measured = sample(held_out, SAMPLE_CHARACTERS)
+    quality: dict[str, Any] = {
+        "held_out": _sample_facts(held_out, measured),
+        "export": {
+            "max_log_prob_difference": difference,
+            "tolerance": TOLERANCE,
+            "characters": min(AGREEMENT_CHARACTERS, len(held_out[0].text)),
+        },
+    }
+    if base is not None:
+        say("measuring the base model")
+        quality["base_bpc"] = _bpc(Runtime(base), measured)
+    bpc: dict[str, float] = {}
+    for precision in ("fp32", "int8"):
+        say(f"measuring {precision}")
+        bpc[precision] = _bpc(Runtime(draft, precision, self_test=False), measured)
+    ships = _ships_int8(network, bpc)
+    quality |= {"bpc": bpc, "int8_shipped": ships, "int8_limit_bpc": INT8_LOSS}
+    return _finished(draft, quality, ["fp32", "int8"] if ships else ["fp32"])
+
+
+def _draft(network: Network, ngrams: Ngrams, identity: Identity) -> Bundle:
+    """A bundle with all files, whose description lacks what must be measured first."""
+    weights = {name: w.detach().cpu().numpy() for name, w in network.state_dict().items()}
+    fp32 = export.to_onnx(network.architecture, weights)
+    files = {
+        NETWORKS["fp32"]: fp32,
+        NETWORKS["int8"]: export.to_int8(fp32),
+        WEIGHTS: save_weights(weights),
+    }
+    if network.architecture.ngrams:
+        files[NGRAMS] = ngrams_file(ngrams)
+    version = hashlib.sha256(files[WEIGHTS] + files.get(NGRAMS, b"")).hexdigest()[:12]
+    description = Description(
+        name=identity.name,
+        version=version,
+        language=identity.language,
+        architecture=network.architecture,
+        parameters=identity.parameters,
+        training=identity.training,
+        quality={},
+        self_test=_SELF_TEST,
+    )
+    return Bundle(description, files)
+
+
+def check_agreement(network: Network, ngrams: Ngrams, runtime: Runtime, file: SourceFile) -> float:
+    """The largest difference of any log-probability on the start of a file, which torch reads
+    at once and the exported network symbol by symbol. Raises TrainingError above TOLERANCE."""
+    text = file.text[:AGREEMENT_CHARACTERS]
+    symbols = alphabet.encode_file(file.path, text)[:-1, None]
+    context = inputs.initial_context(network.architecture, 1)
+    rows, _ = inputs.encode(network.architecture, ngrams, context, symbols)
+    network = network.cpu().eval()
+    with torch.no_grad():
+        logits, _ = network(torch.from_numpy(rows), network.initial_state(1))
+    expected = torch.log_softmax(logits, dim=-1).numpy()
+    state = runtime.initial_state()
+    difference = 0.0
+    for step, symbol in enumerate(symbols):
+        log_probs, state = runtime.read(symbol[None], state)
+        difference = max(difference, float(np.abs(log_probs[0] - expected[step]).max()))
+    if not difference <= TOLERANCE:
+        raise TrainingError(
+            f"the exported network differs from the trained one by {difference:.2g} nats on"
+            f" {file.path}, more than {TOLERANCE:.0e}; please report this"
+        )
+    return difference
+
+
+def _sample_facts(held_out: Sequence[SourceFile], measured: Sequence[SourceFile]) -> dict[str, int]:
+    return {
+        "files": len(held_out),
+        "characters": sum(len(file.text) for file in held_out),
+        "measured_files": len(measured),
+        "measured_characters": sum(len(file.text) for file in measured),
+    }
+
+
+def _bpc(runtime: Runtime, files: Sequence[SourceFile]) -> float:
+    return bits_per_character(measure(runtime, files))
+
+
+def _ships_int8(network: Network, bpc: dict[str, float]) -> bool:
+    return network.architecture.cell in _INT8_CELLS and bpc["int8"] - bpc["fp32"] < INT8_LOSS
+
+
+def _finished(draft: Bundle, quality: dict[str, Any], precisions: list[Precision]) -> Bundle:
+    """The bundle with the answers of its self-test, which it then passes."""
+    unwanted = {name for p, name in NETWORKS.items() if p not in precisions}
+    test = draft.description.self_test
+    bits = {
+        p: float(Runtime(draft, p, self_test=False).score(test.path, test.text.encode()).mean())
+        for p in precisions
+    }
+    bundle = Bundle(
+        replace(draft.description, quality=quality, self_test=replace(test, bits=bits)),
+        {name: data for name, data in draft.files.items() if name not in unwanted},
+    )
+    for precision in precisions:
+        Runtime(bundle, precision)
+    return bundle
