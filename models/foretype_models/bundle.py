@@ -15,10 +15,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import lzma
 import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,7 @@ from google.protobuf.message import DecodeError
 from foretype_models import alphabet
 from foretype_models.architecture import Architecture, ArchitectureError
 from foretype_models.graph_pb2 import Model as GraphModel
-from foretype_models.inputs import Ngrams
+from foretype_models.inputs import PREDICTIONS, Ngrams
 
 FORMAT = 1
 """Of the folder's layout and of model.json."""
@@ -58,11 +60,20 @@ _OPERATORS = {
 
 MAX_FILE_BYTES = 512 * 2**20
 
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+"""What `zipfile` raises on a damaged, encrypted or unusual archive."""
+
 
 class BundleError(ValueError):
     """A bundle that cannot be used; the message says which, why, and what to do."""
 
     exit_code = 2
+
+
+class BundleWriteError(BundleError):
+    """A bundle that cannot be written, for lack of room or of permission."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)
@@ -131,7 +142,7 @@ class Description:
             raise BundleError(f"its architecture cannot be built: {error}") from error
         except KeyError as error:
             raise BundleError(f"its {DESCRIPTION} lacks {error}") from error
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(f"its {DESCRIPTION} is malformed: {error}") from error
 
 
@@ -157,7 +168,8 @@ class Bundle:
         if NGRAMS not in self.files:
             return Ngrams.empty()
         with np.load(io.BytesIO(self.files[NGRAMS]), allow_pickle=False) as arrays:
-            return Ngrams(arrays["contexts"], arrays["predictions"])
+            contexts = np.cumsum(arrays["gaps"], dtype=np.uint32)
+            return Ngrams(contexts, arrays["predictions"])
 
     def description_json(self) -> dict[str, Any]:
         """The content of model.json."""
@@ -166,16 +178,17 @@ class Bundle:
 
 
 def ngrams_file(ngrams: Ngrams) -> bytes:
-    """The content of ngrams.npz."""
+    """The content of ngrams.npz: of the contexts their gaps, which deflate to half the size."""
     buffer = io.BytesIO()
-    np.savez(buffer, contexts=ngrams.contexts, predictions=ngrams.predictions)
+    gaps = np.diff(ngrams.contexts, prepend=np.uint32(0))
+    np.savez_compressed(buffer, gaps=gaps, predictions=ngrams.predictions)
     return buffer.getvalue()
 
 
 def save(bundle: Bundle, folder: Path) -> None:
     """Writes a bundle as a folder, which appears whole or not at all and replaces an older one.
 
-    Raises BundleError where it cannot be written.
+    Raises BundleWriteError where it cannot be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -190,11 +203,11 @@ def save(bundle: Bundle, folder: Path) -> None:
                 os.replace(folder, old)
             os.replace(new, folder)
     except OSError as error:
-        raise BundleError(f"cannot write the bundle {folder}: {error.strerror}") from error
+        raise BundleWriteError(f"cannot write the bundle {folder}: {error.strerror}") from error
 
 
 def pack(bundle: Bundle, path: Path) -> None:
-    """Writes a bundle as one zip file, atomically. Raises BundleError where it cannot."""
+    """Writes a bundle as one zip file, atomically. Raises BundleWriteError where it cannot."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -204,7 +217,7 @@ def pack(bundle: Bundle, path: Path) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise BundleError(f"cannot write {path}: {error.strerror}") from error
+        raise BundleWriteError(f"cannot write {path}: {error.strerror}") from error
 
 
 def describe(path: Path) -> Description:
@@ -259,7 +272,7 @@ def _description_values(files: Mapping[str, bytes]) -> dict[str, Any]:
         raise BundleError(f"it has no {DESCRIPTION}, so it is not a bundle")
     try:
         values = json.loads(files[DESCRIPTION])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"its {DESCRIPTION} is not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise BundleError(f"its {DESCRIPTION} is not an object")
@@ -281,22 +294,28 @@ def _read(path: Path, names: set[str]) -> dict[str, bytes]:
         raise BundleError("there is no such folder or file") from error
     except OSError as error:
         raise BundleError(f"it cannot be read: {error.strerror}") from error
-    except zipfile.BadZipFile as error:
-        raise BundleError("it is neither a folder nor a zip file") from error
+    except _ZIP_ERRORS as error:
+        what = (
+            "a damaged zip file" if zipfile.is_zipfile(path) else "neither a folder nor a zip file"
+        )
+        raise BundleError(f"it is {what}") from error
 
 
 def _check_graph(name: str, data: bytes) -> None:
     """Refuses graphs that could do more than compute."""
     try:
-        graph = GraphModel.FromString(data).graph
+        model = GraphModel.FromString(data)
     except DecodeError as error:
         raise BundleError(f"{name} is not an ONNX file") from error
+    graph = model.graph
     if not graph.node:
         raise BundleError(f"{name} is not an ONNX file, or has no operators")
     for node in graph.node:
         if node.op_type not in _OPERATORS or node.domain not in ("", "com.microsoft"):
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             raise BundleError(f"{name} has the operator {operator!r}, which no network of ours has")
+    if model.functions:
+        raise BundleError(f"{name} has functions of its own, which no network of ours has")
     if graph.sparse_initializer or any(
         tensor.data_location or tensor.external_data for tensor in graph.initializer
     ):
@@ -305,9 +324,13 @@ def _check_graph(name: str, data: bytes) -> None:
 
 def _check_ngrams(bundle: Bundle) -> None:
     try:
-        bundle.ngrams()
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        table = bundle.ngrams()
+    except (*_ZIP_ERRORS, ValueError, TypeError, KeyError, OSError, MemoryError) as error:
         raise BundleError(f"{NGRAMS} cannot be read: {error}") from error
+    if (table.contexts[1:] <= table.contexts[:-1]).any():
+        raise BundleError(f"{NGRAMS} is damaged: its contexts do not rise")
+    if table.predictions.dtype != np.uint16 or (table.predictions >= PREDICTIONS).any():
+        raise BundleError(f"{NGRAMS} is damaged: it predicts what the alphabet does not have")
 
 
 def _sha256(data: bytes) -> str:
@@ -321,8 +344,8 @@ def _string(value: object) -> str:
 
 
 def remove(folder: Path) -> None:
-    """Deletes a bundle's folder. Raises BundleError where it cannot."""
+    """Deletes a bundle's folder. Raises BundleWriteError where it cannot."""
     try:
         shutil.rmtree(folder)
     except OSError as error:
-        raise BundleError(f"cannot remove {folder}: {error.strerror}") from error
+        raise BundleWriteError(f"cannot remove {folder}: {error.strerror}") from error

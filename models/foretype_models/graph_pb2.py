@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66oretype_models/graph.proto\x12\x0e\x66oretype.graph\"-\n\x05Model\x12$\n\x05graph\x18\x07 \x01(\x0b\x32\x15.foretype.graph.Graph\"\x92\x01\n\x05Graph\x12\"\n\x04node\x18\x01 \x03(\x0b\x32\x14.foretype.graph.Node\x12+\n\x0binitializer\x18\x05 \x03(\x0b\x32\x16.foretype.graph.Tensor\x12\x38\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32\x1c.foretype.graph.SparseTensor\"\'\n\x04Node\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\"M\n\x06Tensor\x12,\n\rexternal_data\x18\r \x03(\x0b\x32\x15.foretype.graph.Entry\x12\x15\n\rdata_location\x18\x0e \x01(\x05\"\x0e\n\x0cSparseTensor\"\x14\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66oretype_models/graph.proto\x12\x0e\x66oretype.graph\"Z\n\x05Model\x12$\n\x05graph\x18\x07 \x01(\x0b\x32\x15.foretype.graph.Graph\x12+\n\tfunctions\x18\x19 \x03(\x0b\x32\x18.foretype.graph.Function\"\x92\x01\n\x05Graph\x12\"\n\x04node\x18\x01 \x03(\x0b\x32\x14.foretype.graph.Node\x12+\n\x0binitializer\x18\x05 \x03(\x0b\x32\x16.foretype.graph.Tensor\x12\x38\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32\x1c.foretype.graph.SparseTensor\"\'\n\x04Node\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\"M\n\x06Tensor\x12,\n\rexternal_data\x18\r \x03(\x0b\x32\x15.foretype.graph.Entry\x12\x15\n\rdata_location\x18\x0e \x01(\x05\"\x0e\n\x0cSparseTensor\"\n\n\x08\x46unction\"\x14\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,15 +32,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'foretype_models.graph_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODEL']._serialized_start=47
-  _globals['_MODEL']._serialized_end=92
-  _globals['_GRAPH']._serialized_start=95
-  _globals['_GRAPH']._serialized_end=241
-  _globals['_NODE']._serialized_start=243
-  _globals['_NODE']._serialized_end=282
-  _globals['_TENSOR']._serialized_start=284
-  _globals['_TENSOR']._serialized_end=361
-  _globals['_SPARSETENSOR']._serialized_start=363
-  _globals['_SPARSETENSOR']._serialized_end=377
-  _globals['_ENTRY']._serialized_start=379
-  _globals['_ENTRY']._serialized_end=399
+  _globals['_MODEL']._serialized_end=137
+  _globals['_GRAPH']._serialized_start=140
+  _globals['_GRAPH']._serialized_end=286
+  _globals['_NODE']._serialized_start=288
+  _globals['_NODE']._serialized_end=327
+  _globals['_TENSOR']._serialized_start=329
+  _globals['_TENSOR']._serialized_end=406
+  _globals['_SPARSETENSOR']._serialized_start=408
+  _globals['_SPARSETENSOR']._serialized_end=422
+  _globals['_FUNCTION']._serialized_start=424
+  _globals['_FUNCTION']._serialized_end=434
+  _globals['_ENTRY']._serialized_start=436
+  _globals['_ENTRY']._serialized_end=456
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,9 @@ Rows = npt.NDArray[np.int64]
 CLASSES = 16
 """How many classes of confidence a prediction has: see `confidence_class`."""
 
-_ROWS_PER_LENGTH = alphabet.SIZE * CLASSES + 1  # the first is for contexts never seen
+PREDICTIONS = alphabet.SIZE * CLASSES
+"""How many a table can hold: a symbol, and its class of confidence."""
+_ROWS_PER_LENGTH = PREDICTIONS + 1  # the first is for contexts never seen
 _BEFORE_START = alphabet.SIZE
 """Stands in contexts for what precedes a file."""
 _POWERS = np.cumprod(np.full(MAX_NGRAM, 0x9E3779B97F4A7C15, dtype=np.uint64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -64,7 +65,7 @@ def find(name_or_path: str) -> Entry:
     if name_or_path in named:
         return named[name_or_path]
     path = Path(name_or_path)
-    if path.exists():
+    if os.path.exists(path):  # which, unlike the path's own method, never raises
         return Entry(path.stem if path.is_file() else path.resolve().name, path, "path")
     there = ", ".join(sorted(named)) or "none"
     raise BundleError(
@@ -83,11 +84,15 @@ def describe(entry: Entry) -> Description:
 
 
 def install(path: Path, name: str | None = None) -> Entry:
-    """Checks the bundle at `path` and copies it into the user's data folder.
+    """Checks the bundle at `path`, runs it, and copies it into the user's data folder.
 
     Raises BundleError if it cannot be used or written, or its name is not one.
     """
+    from foretype_models.runtime import Runtime  # slow to import; listing does without
+
     checked = bundle.load(path)
+    for precision in checked.precisions:
+        Runtime(checked, precision)
     name = name or checked.description.name
     if not is_name(name):
         raise BundleError(f"{name!r} is not a name for a model: {NAME_RULE}")

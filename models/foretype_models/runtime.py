@@ -124,7 +124,11 @@ class Runtime:
         name = NETWORKS[self.precision]
         if self.precision not in test.bits:
             raise BundleError(f"the model {self.description.name!r} has no self-test for {name}")
-        bits = float(self.score(test.path, test.text.encode()).mean())
+        try:
+            bits = float(self.score(test.path, test.text.encode()).mean())
+        except Exception as error:  # as in `_session`
+            reason = str(error).partition("\n")[0]
+            raise BundleError(f"{name} cannot be run: {reason}") from error
         if not abs(bits - test.bits[self.precision]) <= _TOLERANCE[self.precision]:
             raise BundleError(
                 f"the model {self.description.name!r} fails its self-test: {name} gives"
@@ -161,6 +165,6 @@ def _check_shapes(session: ort.InferenceSession, architecture: Architecture, nam
         ("inputs", given_inputs, expected_inputs),
         ("outputs", given_outputs, expected_outputs),
     ):
-        found = [(argument.name, len(argument.shape), argument.shape[-1]) for argument in given]
+        found = [(a.name, len(a.shape), *a.shape[-1:]) for a in given]
         if found != expected:
             raise BundleError(f"the {kind} of {name} are {found}, not {expected} as described")

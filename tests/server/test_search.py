@@ -17,17 +17,24 @@ from foretype_server.search import Candidate, Character, Options
 from foretype_server.states import Snapshot
 
 T = TypeVar("T")
+Y = TypeVar("Y")
 
 PATH = "src/main/java/org/example/zoo/Gorilla0.java"
 PREFIX = "package org.example.zoo;\n\nimport java.util.List;\n\n/**\n * A Gorilla0 that lives"
 
 
 def _done(work: Generator[object, None, T]) -> T:
+    return _all(work)[1]
+
+
+def _all(work: Generator[Y, None, T]) -> tuple[list[Y], T]:
+    """What it yields, and what it returns."""
+    yielded: list[Y] = []
     while True:
         try:
-            next(work)
+            yielded.append(next(work))
         except StopIteration as end:
-            return end.value
+            return yielded, end.value
 
 
 def _after(runtime: Runtime, text: str) -> Snapshot:
@@ -75,10 +82,12 @@ def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtim
     [candidate] = _search(runtime)
     options = Options(1, 200, 0.0)
     work = search.stream(runtime, _after(runtime, PREFIX), Progress("line", b""), options)
-    *characters, stop = [item for part in work for item in part] + ["boundary"]
+    parts, rest = _all(work)
+    *characters, stop = [item for part in [*parts, rest] for item in part]
     assert all(isinstance(item, Character) for item in characters)
     assert "".join(c.text for c in characters if isinstance(c, Character)) == candidate.text
     assert stop == candidate.stop
+    assert len(parts) >= len(candidate.text)  # as they are decided, not at the end
 
 
 def test_it_is_cut_at_the_end_of_a_token_before_it_becomes_unsure(runtime: Runtime) -> None:

@@ -124,10 +124,9 @@ def _draft(network: Network, ngrams: Ngrams, identity: Identity) -> Bundle:
     }
     if network.architecture.ngrams:
         files[NGRAMS] = ngrams_file(ngrams)
-    version = hashlib.sha256(files[WEIGHTS] + files.get(NGRAMS, b"")).hexdigest()[:12]
     description = Description(
         name=identity.name,
-        version=version,
+        version=_version(files[WEIGHTS], ngrams),
         language=identity.language,
         architecture=network.architecture,
         parameters=identity.parameters,
@@ -136,6 +135,13 @@ def _draft(network: Network, ngrams: Ngrams, identity: Identity) -> Bundle:
         self_test=_SELF_TEST,
     )
     return Bundle(description, files)
+
+
+def _version(weights: bytes, ngrams: Ngrams) -> str:
+    learned = hashlib.sha256(weights)
+    learned.update(ngrams.contexts.tobytes())
+    learned.update(ngrams.predictions.tobytes())
+    return learned.hexdigest()[:12]
 
 
 def check_agreement(network: Network, ngrams: Ngrams, runtime: Runtime, file: SourceFile) -> float:

@@ -85,13 +85,14 @@ def read_corpus(
     paths: Sequence[Path],
     include: Sequence[str] = (),
     progress: Callable[[int], None] = lambda looked_at: None,
+    without: Path | None = None,
 ) -> Corpus:
     """Reads files, folders and git repositories.
 
     In a git repository its tracked files are read, elsewhere all files that no
     .gitignore names. `include` are globs, on the whole path if they hold a slash and on the
     name if not; without any, every text is taken. `progress` is told the number of files
-    looked at.
+    looked at. What lies below `without` is passed over.
 
     Raises InputError if a path does not exist, cannot be read, or nothing is left.
     """
@@ -99,7 +100,10 @@ def read_corpus(
     files: list[SourceFile] = []
     seen: set[bytes] = set()
     looked_at = 0
+    passed_over = os.path.realpath(without) + os.sep if without else None
     for path, root in _walk(paths):
+        if passed_over and os.path.realpath(path).startswith(passed_over):
+            continue
         looked_at += 1
         progress(looked_at)
         name = path.relative_to(root).as_posix()
@@ -124,7 +128,10 @@ def read_corpus(
 
 def _matches(name: str, glob: str) -> bool:
     """As in a shell, but that `*` crosses slashes, and `**/` stands for no folder too."""
-    return fnmatchcase(name if "/" in glob else name.rpartition("/")[2], glob.replace("**/", "*"))
+    before, folders, after = glob.partition("**/")
+    if folders:
+        return _matches(name, before + after) or _matches(name, f"{before}*/{after}")
+    return fnmatchcase(name if "/" in glob else name.rpartition("/")[2], glob)
 
 
 def _read(path: Path, given: bool) -> tuple[bytes, str]:
@@ -151,9 +158,10 @@ def _is_utf8(name: str) -> bool:
 def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
     """Every file below `paths`, with the folder its path is relative to."""
     for path in paths:
-        if path.is_file():
+        # Unlike the path's own methods these never raise.
+        if os.path.isfile(path):
             yield path, path.parent
-        elif path.is_dir():
+        elif os.path.isdir(path):
             tracked = _git_files(path)
             names = _unignored_files(path) if tracked is None else tracked
             yield from ((path / name, path) for name in sorted(names))
@@ -179,11 +187,14 @@ def _unignored_files(folder: Path) -> Iterator[str]:
     ignores: dict[Path, GitIgnoreSpec] = {}
 
     def ignored(path: Path, suffix: str = "") -> bool:
-        return any(
-            spec.match_file(path.relative_to(base).as_posix() + suffix)
-            for base, spec in ignores.items()
-            if path.is_relative_to(base)
-        )
+        for base in path.parents:  # the nearest rules that speak of it decide
+            if spec := ignores.get(base):
+                verdict = spec.check_file(path.relative_to(base).as_posix() + suffix).include
+                if verdict is not None:
+                    return verdict
+            if base == folder:
+                break
+        return False
 
     for current, folders, names in os.walk(folder):
         here = Path(current)
@@ -207,7 +218,7 @@ def _ignore_rules(path: Path) -> GitIgnoreSpec:
 
 def _is_plain(path: Path) -> bool:
     """Neither a link, which may lead anywhere, nor a pipe, which may never end."""
-    return path.is_file() and not path.is_symlink()
+    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def _unfit(text: bytes) -> str:

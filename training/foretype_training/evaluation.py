@@ -81,6 +81,7 @@ def _to_json(
 ) -> dict[str, object]:
     return {
         "model": bundle.description.name,
+        "model_version": bundle.description.version,
         "memory": memory,
         "precision": precision,
         "files": len(measured),

@@ -21,6 +21,7 @@ from onnxruntime import quantization
 
 from foretype_models import alphabet
 from foretype_models.architecture import STATE_NAMES, Architecture, Cell
+from foretype_training.errors import TrainingError
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 """By name, as in the network's state_dict and in weights.safetensors."""
@@ -190,5 +191,7 @@ def to_int8(network: bytes) -> bytes:
                 weight_type=quantization.QuantType.QInt8,
             )
             return path.read_bytes()
+    except OSError as error:
+        raise TrainingError(f"cannot write the int8 network: {error.strerror}") from error
     finally:
         logging.root.setLevel(level)

@@ -193,8 +193,7 @@ class Trainer:
 
     def _train_on(self, windows: Iterator[Window]) -> None:
         """One step: a window, its gradient, an update."""
-        window = next(windows)
-        count = int((window.targets != IGNORED).sum())
+        window, count = self._next_to_learn(windows)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, self._step / self.steps)
         loss = self._reader.loss(window, self.precision) / count
@@ -210,6 +209,15 @@ class Trainer:
         self._running = bits if self._running is None else 0.98 * self._running + 0.02 * bits
         self._step += 1
         self._symbols += count
+
+    def _next_to_learn(self, windows: Iterator[Window]) -> tuple[Window, int]:
+        """The next window that has targets, and how many."""
+        window = next(windows)
+        while not (count := int((window.targets != IGNORED).sum())):
+            with torch.no_grad():  # nothing but paths that are longer than a window
+                self._reader.logits(window, self.precision)
+            window = next(windows)
+        return window, count
 
     def _validation_steps(self) -> set[int]:
         n = self.settings.validations
@@ -266,7 +274,12 @@ def _load_moments(optimizer: torch.optim.Adam, moments: dict[str, Tensor], step:
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
+def shapes(architecture: Architecture) -> dict[str, torch.Size]:
+    """Of a network's weights, by name."""
+    with torch.device("meta"):
+        return {name: w.shape for name, w in Network(architecture).state_dict().items()}
+
+
 def parameters(architecture: Architecture) -> int:
     """How many numbers a network of this shape learns."""
-    with torch.device("meta"):
-        return sum(p.numel() for p in Network(architecture).parameters())
+    return sum(shape.numel() for shape in shapes(architecture).values())

@@ -8,7 +8,9 @@ OUT/report.md, curve.png     what came of it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from foretype_models import bundle, registry
 from foretype_models.bundle import WEIGHTS, Bundle
 from foretype_models.inputs import Ngrams
+from foretype_models.runtime import Runtime
 from foretype_training.corpus import Corpus, SourceFile, Split, read_corpus, split, symbols
 from foretype_training.display import duration, say, tracking
 from foretype_training.errors import InputError, TrainingError, needs_train_extra
@@ -25,7 +28,7 @@ from foretype_training.stopping import stops_on_signals
 
 if TYPE_CHECKING:
     from foretype_training.ngrams import CrossFitted
-    from foretype_training.trainer import Progress, Trained, Trainer
+    from foretype_training.trainer import Base, Progress, Trained, Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model"
@@ -68,19 +71,19 @@ def run(options: Options) -> None:
     BundleError for a base that cannot be used. All leave behind what was saved before.
     """
     name = _name(options)
-    _claim(options.out, options.resume)
     with needs_train_extra("training"):
         import torch
 
         # What is needed only hours later must not turn out to be missing then.
         import_module("matplotlib")
         import_module("onnx")
-    plan = _plan(options, gpu=torch.cuda.is_available())
-    with stops_on_signals() as stopped:
-        trainer = _trainer(plan, options)
-        trained = _train(trainer, stopped)
-    say(_outcome(trained))
-    _finish(plan, trained, options, name)
+    with _claimed(options.out, options.resume):
+        plan = _plan(options, gpu=torch.cuda.is_available())
+        with stops_on_signals() as stopped:
+            trainer = _trainer(plan, options)
+            trained = _train(trainer, stopped)
+        say(_outcome(trained))
+        _finish(plan, trained, options, name)
 
 
 def _name(options: Options) -> str:
@@ -90,16 +93,36 @@ def _name(options: Options) -> str:
     return name
 
 
-def _claim(out: Path, resume: bool) -> None:
-    """Makes the run's folder, or finds the one to go on in."""
+@contextmanager
+def _claimed(out: Path, resume: bool) -> Generator[None]:
+    """Makes the run's folder, or finds the one to go on in. A run that fails before it has
+    saved anything leaves no folder behind that it made."""
+    made: list[Path] = []
     try:
         if resume and not out.is_dir():
             raise InputError(f"nothing to resume: there is no folder {out}")
         if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(f"{out} is there already; choose another --out, or add --resume")
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
+        _sweep(out)
     except OSError as error:
         raise TrainingError(f"cannot use the folder {out}: {error.strerror}") from error
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it is not empty
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
+def _sweep(out: Path) -> None:
+    """Removes what a process left that was killed while it wrote."""
+    for file in out.glob(f".{CHECKPOINT}.*"):
+        file.unlink()
+    for folder in out.glob(f".{MODEL}.*"):
+        shutil.rmtree(folder)
 
 
 def _plan(options: Options, gpu: bool) -> _Plan:
@@ -107,10 +130,13 @@ def _plan(options: Options, gpu: bool) -> _Plan:
 
     with tracking("reading") as track:
         corpus = read_corpus(
-            options.paths, options.include, lambda files: track(files, 0, f"{files} files")
+            options.paths,
+            options.include,
+            lambda files: track(files, 0, f"{files} files"),
+            without=options.out,
         )
     say(_found(corpus))
-    base = registry.load(options.base) if options.base else None
+    base = _base(options.base) if options.base else None
     config = _config(options.config, corpus, base, gpu)
     parts = split(corpus.files)
     say(_parts(parts))
@@ -122,6 +148,13 @@ def _plan(options: Options, gpu: bool) -> _Plan:
             lambda done, total: track(done, total, ""),
         )
     return _Plan(corpus, parts, config, base, counted, gpu)
+
+
+def _base(name_or_path: str) -> Bundle:
+    """The model to go on from, once it has passed its self-test."""
+    base = registry.load(name_or_path)
+    Runtime(base)
+    return base
 
 
 def _config(path: Path | None, corpus: Corpus, base: Bundle | None, gpu: bool) -> Config:
@@ -139,11 +172,9 @@ def _config(path: Path | None, corpus: Corpus, base: Bundle | None, gpu: bool) -
 
 def _trainer(plan: _Plan, options: Options) -> Trainer:
     import torch
-    from safetensors.torch import load as load_weights
 
-    from foretype_training.trainer import Base, Trainer, parameters
+    from foretype_training.trainer import Trainer, parameters
 
-    base = plan.base and Base(plan.base.description.version, load_weights(plan.base.files[WEIGHTS]))
     checkpoint = options.out / CHECKPOINT
     trainer = Trainer(
         plan.settings,
@@ -153,7 +184,7 @@ def _trainer(plan: _Plan, options: Options) -> Trainer:
         plan.corpus.sha256(),
         checkpoint,
         torch.device("cuda" if plan.gpu else "cpu"),
-        base,
+        plan.base and _weights(plan.base),
     )
     # A run that was killed before its first checkpoint goes on from the beginning.
     if options.resume and checkpoint.exists():
@@ -164,6 +195,23 @@ def _trainer(plan: _Plan, options: Options) -> Trainer:
         f" {trainer.steps:,} steps in {trainer.precision} on {trainer.device.type}"
     )
     return trainer
+
+
+def _weights(bundle: Bundle) -> Base:
+    """What to go on from. Raises InputError where it is not what the description says."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from foretype_training.trainer import Base, shapes
+
+    description = bundle.description
+    try:
+        weights = load(bundle.files[WEIGHTS])
+    except SafetensorError as error:
+        raise InputError(f"{WEIGHTS} of {description.name!r} cannot be read: {error}") from error
+    if {name: weight.shape for name, weight in weights.items()} != shapes(description.architecture):
+        raise InputError(f"{WEIGHTS} of {description.name!r} does not fit its architecture")
+    return Base(description.version, weights)
 
 
 def _train(trainer: Trainer, stopped: Any) -> Trained:
@@ -200,8 +248,12 @@ def _finish(plan: _Plan, trained: Trained, options: Options, name: str) -> None:
     )
     bundle.save(made, options.out / MODEL)
     write_report(options.out, made, trained.curve, held_out)
-    bpc = made.description.quality["bpc"]
-    say(f"held-out files: fp32 {bpc['fp32']:.4f}, int8 {bpc['int8']:.4f} bits per character")
+    quality = made.description.quality
+    bpc = quality["bpc"]
+    before = f"before {quality['base_bpc']:.4f}, now " if plan.base else ""
+    say(
+        f"held-out files: {before}fp32 {bpc['fp32']:.4f}, int8 {bpc['int8']:.4f} bits per character"
+    )
     say(f"{options.out / MODEL} is ready: foretype serve --model {options.out / MODEL}")
     say(f"the report is {options.out / 'report.md'}")
 

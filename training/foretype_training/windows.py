@@ -84,7 +84,7 @@ class Lanes:
                 offset += len(piece) - 1
             self._lanes[lane] = (file, offset)
         files = np.array([file for file, _ in self._lanes])
-        return Window(symbols, targets, starts, files) if (targets != IGNORED).any() else None
+        return Window(symbols, targets, starts, files) if (files >= 0).any() else None
 
     def _take(self) -> int:
         """The next file, or -1 after the last."""

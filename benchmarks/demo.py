@@ -1,0 +1,120 @@
+"""Shows the shipped model at work: a Java file is completed while you watch.
+
+Starts the real server, asks it over gRPC at several places of the example, and prints the
+characters as they arrive. What the file itself says there is shown beside, right or wrong.
+
+    python benchmarks/demo.py [--model NAME_OR_PATH]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from foretype.client import Client, Document, Limits
+from foretype.v1 import completion_pb2 as pb
+
+ROOT = Path(__file__).parent / "example"
+EXAMPLE = ROOT / "src/main/java/org/example/text/Words.java"
+CURSORS = [
+    "import java.util.A",
+    "     * @param sep",
+    "        this.",
+    "     * @param words the words to join, m",
+    "        if (words == n",
+    "        final StringBuilder builder = ",
+    "        for (int i = 0; ",
+    "        return builder",
+    "        final List<String> words = ",
+    "            words.add(text.sub",
+]
+"""The beginning of each line that is completed, up to the cursor."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """One line, and how long it took in seconds."""
+
+    text: str
+    first: float  # until the first character
+    last: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="java", help="a model's name or path")
+    model = parser.parse_args().model
+    console = Console(highlight=False)
+    began = time.perf_counter()
+    with server(model) as address, Client(address) as client:
+        client.wait_until_serving()
+        started = time.perf_counter() - began
+        served = next(m for m in client.models() if m.serving)
+        console.print(
+            f"The model [bold]{served.name}[/] ({served.parameters:,} parameters) answers at"
+            f" {address}, {started:.1f} s after the start.\nIt completes"
+            f" {EXAMPLE.relative_to(ROOT).as_posix()}; [green]green[/] is what it writes.\n"
+        )
+        for cursor in CURSORS:
+            _show(console, client, cursor)
+    console.print(
+        "\nIn your editor: let it start [bold]foretype lsp[/] for Java files;"
+        " docs/editors.md has the lines for yours.\nOn your own code:"
+        " [bold]foretype train PATH --out RUN[/], see docs/training.md.\nFrom your own tools:"
+        " [bold]foretype serve[/], see the README."
+    )
+
+
+@contextmanager
+def server(model: str) -> Generator[str]:
+    """A server process on a private socket; its address."""
+    with tempfile.TemporaryDirectory(prefix="foretype-") as folder:
+        address = f"unix:{folder}/s"
+        command = [sys.executable, "-m", "foretype", "serve", "--listen", address]
+        process = subprocess.Popen([*command, "--model", model], stdout=subprocess.PIPE)
+        try:
+            assert process.stdout is not None
+            if not process.stdout.readline():  # it has said why
+                sys.exit(process.wait())
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _show(console: Console, client: Client, cursor: str) -> None:
+    before, _, rest = EXAMPLE.read_text().partition("\n" + cursor)
+    expected, _, after = rest.partition("\n")
+    prefix = f"{before}\n{cursor}"
+    console.print(Text(f"{prefix.count(chr(10)) + 1:3} {cursor}"), end="")
+    done = _complete(console, client, prefix, "\n" + after)
+    seen = "" if done.text == expected else f"   the file: {expected}"
+    times = f"first {done.first * 1e3:.1f} ms, all {done.last * 1e3:.1f} ms"
+    console.print(Text(f"   {times}{seen}", style="dim"))
+
+
+def _complete(console: Console, client: Client, prefix: str, suffix: str) -> Completed:
+    path = EXAMPLE.relative_to(ROOT).as_posix()
+    document = Document(path=path, language="java", prefix=prefix, suffix=suffix)
+    began = time.perf_counter()
+    first, text = 0.0, ""
+    for response in client.stream(document, Limits(until=pb.BOUNDARY_LINE)):
+        if response.WhichOneof("event") == "character":
+            first = first or time.perf_counter() - began
+            text += response.character.text
+            console.print(Text(response.character.text, style="green"), end="")
+    return Completed(text, first, time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()

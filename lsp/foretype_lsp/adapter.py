@@ -1,0 +1,277 @@
+"""One editor's session: its documents, its settings, and what was suggested to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import suppress
+from contextvars import ContextVar
+from importlib.metadata import version
+from typing import Any, Literal, cast
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol, lsp_method
+
+from foretype.client import Document as Message
+from foretype.client import Limits
+from foretype.v1 import completion_pb2 as pb
+from foretype_lsp import settings
+from foretype_lsp.documents import Document, place_in_workspace
+from foretype_lsp.engine import Engine
+from foretype_lsp.positions import Encoding
+from foretype_lsp.settings import SECTION, Settings, Until
+from foretype_lsp.suggestions import Place, Suggestions
+
+BLOCK_LENGTH = 600  # bytes; what is shorter has the engine's own bound
+PARENT_INTERVAL = 2.0  # seconds between looks at the editor's process
+
+Kind = Literal["inline", "popup"]
+_BOUNDARIES: dict[Until, pb.Boundary.ValueType] = {
+    "token": pb.BOUNDARY_TOKEN,
+    "line": pb.BOUNDARY_LINE,
+    "block": pb.BOUNDARY_BLOCK,
+}
+asked_for: ContextVar[Document | None] = ContextVar("asked_for", default=None)
+"""The document as it was when the request arrived."""
+
+
+_Steps = Generator[Any, Any, None]
+"""What pygls makes of a handler of its own; ours have one step."""
+
+
+class _Protocol(LanguageServerProtocol):
+    """Keeps the documents in place of pygls, whose lines end where LSP's do not."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.documents: dict[str, Document] = {}
+
+    def handle_message(self, message: Any) -> None:
+        # An async handler may start after edits that arrived later; its context does not.
+        request: Any = message
+        if isinstance(message, types.InlineCompletionRequest | types.CompletionRequest):
+            asked_for.set(self.documents.get(message.params.text_document.uri))
+        super().handle_message(request)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> _Steps:
+        encoding = Encoding(self.workspace.position_encoding)
+        item = params.text_document
+        self.documents[item.uri] = Document.opened(item, encoding)
+        yield from ()
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> _Steps:
+        uri, changed = params.text_document.uri, params.text_document.version
+        if (document := self.documents.get(uri)) is not None:
+            self.documents[uri] = document.changed(changed, params.content_changes)
+        yield from ()
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> _Steps:
+        self.documents.pop(params.text_document.uri, None)
+        cast(Adapter, self._server).forget(params.text_document.uri)
+        yield from ()
+
+
+class Adapter(LanguageServer):
+    """The state of one editor's session."""
+
+    def __init__(self, server: str | None, model: str | None) -> None:
+        super().__init__("foretype", version("foretype"), protocol_cls=_Protocol)
+        self.documents = cast(_Protocol, self.protocol).documents
+        self.settings = Settings()
+        self.left_in_order = False
+        # Neovim's own completion inserts a plain text only up to its first space.
+        self.popup_snippets = False
+        self._engine_of = (server, model)
+        self._engine: Engine | None = None
+        self._initial_options: Any = None
+        self._problems: list[str] = []
+        self._shown: dict[tuple[str, Kind], Suggestions] = {}
+        self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
+        self._background: list[asyncio.Task[None]] = []
+
+    def start(self, params: types.InitializeParams) -> None:
+        """Starts the engine, without waiting for it, and the watch over the editor."""
+        self._engine = Engine(*self._engine_of, reporter=self)
+        self._background = [asyncio.create_task(self._engine.keep_up())]
+        if os.name == "posix":
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(self._leave()))
+            # A process that cannot be seen from the start is one of another machine.
+            if params.process_id is not None and _is_alive(params.process_id):
+                self._background.append(asyncio.create_task(self._watch(params.process_id)))
+        client = params.client_info
+        self.popup_snippets = client is not None and client.name == "Neovim"
+        self._initial_options = settings.section(params.initialization_options)
+        self.apply_settings(None)
+
+    def stop(self) -> None:
+        """Ends the engine; the event loop waits for that before it closes."""
+        self.left_in_order = True
+        for task in self._background:
+            task.cancel()
+
+    async def _watch(self, editor: int) -> None:
+        """Leaves when the editor is gone: others may still hold the pipes it gave us."""
+        while _is_alive(editor):
+            await asyncio.sleep(PARENT_INTERVAL)
+        asyncio.create_task(self._leave())  # noqa: RUF006  it ends the process
+
+    async def _leave(self) -> None:
+        """Ends the process though its standard input is open, on which a thread waits."""
+        self.stop()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        os._exit(1)
+
+    def log(self, message: str) -> None:
+        if self.left_in_order:
+            return
+        with suppress(BrokenPipeError):  # an editor that was killed reads nothing any more
+            self.window_log_message(types.LogMessageParams(types.MessageType.Info, message))
+
+    def show_error(self, message: str) -> None:
+        self.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Without what the error says, which may hold source code."""
+        at = error.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        place = f" in {at.tb_frame.f_code.co_name}" if at is not None else ""
+        print(f"foretype: a defect: {type(error).__name__}{place}", file=sys.stderr)
+
+    def apply_settings(self, given: Any) -> None:
+        """Takes settings over, and tells the user once what cannot be used."""
+        self.settings, problems = settings.read(self._initial_options, given)
+        self._shown.clear()
+        for problem in problems:
+            if problem not in self._problems:
+                warning = types.ShowMessageParams(types.MessageType.Warning, problem)
+                self.window_show_message(warning)
+        self._problems = problems
+
+    async def update_settings(self, pushed: Any = None) -> None:
+        """Asks the editor for the settings; takes those it pushed where it cannot be asked."""
+        workspace = self.client_capabilities.workspace
+        if not (workspace and workspace.configuration):
+            self.apply_settings(settings.section(pushed))
+            return
+        item = types.ConfigurationItem(section=SECTION)
+        try:
+            [given] = await self.workspace_configuration_async(types.ConfigurationParams([item]))
+        except (JsonRpcException, ValueError):
+            self.log("foretype: the editor did not say what its settings are")
+        else:
+            self.apply_settings(given)
+
+    async def register_for_settings(self) -> None:
+        workspace = self.client_capabilities.workspace
+        changes = workspace and workspace.did_change_configuration
+        if not (changes and changes.dynamic_registration):
+            return
+        options = types.DidChangeConfigurationRegistrationOptions(section=SECTION)
+        method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
+        registration = types.Registration("foretype-settings", method, options)
+        try:
+            await self.client_register_capability_async(types.RegistrationParams([registration]))
+        except JsonRpcException:
+            self.log("foretype: the editor will not say when its settings change")
+
+    def forget(self, uri: str) -> None:
+        """Drops what belongs to a document that was closed."""
+        for key in [key for key in self._shown if key[0] == uri]:
+            del self._shown[key]
+        for key, task in self._under_way.items():
+            if key[0] == uri:
+                task.cancel()
+
+    async def suggest(
+        self, kind: Kind, place: Place, until: Until, timeout: float, delay: float = 0.0
+    ) -> tuple[Place, list[str]]:
+        """What to suggest at a place, and the place as it is by then, best first.
+
+        The latest request for a document and kind wins; earlier ones get nothing.
+        """
+        key = (place.document.uri, kind)
+        if (earlier := self._under_way.get(key)) is not None:
+            earlier.cancel()
+        task = asyncio.create_task(self._suggest(key, place, until, timeout, delay))
+        self._under_way[key] = task
+        try:
+            return await task
+        except asyncio.CancelledError:
+            itself = asyncio.current_task()
+            if itself is None or itself.cancelling():
+                raise  # the editor took the request back
+            return place, []
+        finally:
+            if self._under_way.get(key) is task:
+                del self._under_way[key]
+
+    async def _suggest(
+        self, key: tuple[str, Kind], place: Place, until: Until, timeout: float, delay: float
+    ) -> tuple[Place, list[str]]:
+        prefix, suffix = place.around()
+        found = shown.after(prefix, suffix) if (shown := self._shown.get(key)) else None
+        if found is None:
+            await asyncio.sleep(delay)
+            found = await self._ask(place.document, prefix, suffix, until, timeout)
+        if (current := self.documents.get(key[0])) is None:
+            return place, []
+        if current is not place.document:
+            # Typed meanwhile: what was asked for holds if that is what was suggested.
+            typed = found.typed_in(current.text)
+            left = found.after(prefix + typed, suffix) if typed is not None else None
+            if typed is None or left is None or "\n" in typed or "\r" in typed:
+                return place, []
+            place, found = place.moved(current, typed), left
+        self._shown[key] = found
+        return place, found.texts
+
+    async def _ask(
+        self, document: Document, prefix: str, suffix: str, until: Until, timeout: float
+    ) -> Suggestions:
+        assert self._engine is not None
+        folder, path = place_in_workspace(document.uri, self._folders())
+        message = Message(
+            path=path,
+            language=document.language,
+            workspace=folder,
+            prefix=_valid(prefix),
+            suffix=_valid(suffix),
+        )
+        limits = Limits(
+            until=_BOUNDARIES[until],
+            candidates=self.settings.candidates,
+            length=BLOCK_LENGTH if until == "block" else 0,
+            confidence=self.settings.confidence,
+        )
+        texts = await self._engine.complete(message, limits, timeout)
+        return Suggestions(prefix, suffix, [text for text in texts if text.strip()])
+
+    def _folders(self) -> list[str]:
+        return [folder.uri for folder in self.workspace.folders.values()] or (
+            [self.workspace.root_uri] if self.workspace.root_uri else []
+        )
+
+
+def _valid(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can carry and UTF-8 cannot."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

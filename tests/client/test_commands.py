@@ -1,0 +1,177 @@
+"""The `foretype` command as a user meets it: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foretype_models import bundle
+from tests.conftest import FORETYPE
+
+pytestmark = pytest.mark.e2e
+
+JAVA = "package org.example.zoo;\n\nimport java.util.List;\n\n/**\n * A Gorilla0 that lives"
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs `foretype` in a folder of its own, with no models but the shipped ones."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"), "COLUMNS": "100"}
+        return subprocess.run(
+            [*FORETYPE, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture
+def java_file(tmp_path: Path) -> Path:
+    file = tmp_path / "src" / "main" / "java" / "org" / "example" / "zoo" / "Gorilla0.java"
+    file.parent.mkdir(parents=True)
+    file.write_text(JAVA + "\n */\n")
+    return file
+
+
+def _refused(done: subprocess.CompletedProcess[str]) -> str:
+    """One sentence on standard error, nothing on standard output, exit code 2."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("foretype: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_a_file_is_completed_at_a_position(run: Run, java_file: Path, tiny_model: Path) -> None:
+    done = run("complete", java_file, "--line", "6", "--model", tiny_model)
+    assert (done.returncode, done.stdout, done.stderr) == (0, " in the zoo.\n", "")
+
+
+def test_a_stream_prints_the_same(run: Run, java_file: Path, tiny_model: Path) -> None:
+    done = run("complete", java_file, "--line", "6", "--stream", "--model", tiny_model)
+    assert done.returncode == 0
+    assert " in the zoo." in done.stdout
+
+
+def test_several_lines(run: Run, java_file: Path, tiny_model: Path) -> None:
+    java_file.write_text(JAVA)
+    done = run("complete", java_file, "--lines", "3", "--model", tiny_model)
+    assert done.stdout.startswith(" in the zoo.\n */\npublic class")
+
+
+def test_a_server_answers_in_place_of_an_engine(
+    run: Run, java_file: Path, server_address: str
+) -> None:
+    done = run("complete", java_file, "--line", "6", "--server", server_address)
+    assert done.stdout == " in the zoo.\n"
+
+
+def test_json_has_a_stable_schema(run: Run, java_file: Path, tiny_model: Path) -> None:
+    done = run(
+        *("complete", java_file, "--line", "6", "--column", "22", "--candidates", "3", "--json"),
+        *("--model", tiny_model),
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert set(answer) == {"candidates", "model", "model_version", "timings_ms"}
+    assert answer["model"] == "tiny"
+    assert answer["timings_ms"]["total"] > 0
+    assert len(answer["candidates"]) == 3
+    for candidate in answer["candidates"]:
+        assert set(candidate) == {"text", "log_prob", "confidences", "stop"}
+        assert len(candidate["confidences"]) == len(candidate["text"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--line", "9"], "--line must be from 1 to 8, not 9"),
+        (["--line", "1", "--column", "26"], "--column must be from 1 to 25 on line 1, not 26"),
+        (["--column", "3"], "--column needs --line"),
+        (["--stream", "--json"], "--stream prints one candidate as text"),
+        (["--lines", "2", "--candidates", "2"], "leave --candidates out"),
+        (["--model", "nonesuch"], "there is no model 'nonesuch', neither installed"),
+    ],
+)
+def test_a_position_or_option_that_cannot_be_is_refused(
+    run: Run, java_file: Path, options: list[str], message: str
+) -> None:
+    assert message in _refused(run("complete", java_file, *options))
+
+
+def test_a_file_that_cannot_be_read_is_refused(run: Run, tmp_path: Path) -> None:
+    assert "No such file" in _refused(run("complete", tmp_path / "None.java"))
+    (tmp_path / "Latin1.java").write_bytes("größe".encode("latin-1"))
+    assert "is not UTF-8: see byte 2" in _refused(run("complete", tmp_path / "Latin1.java"))
+
+
+def test_no_server_is_a_failure(run: Run, java_file: Path, tmp_path: Path) -> None:
+    done = run("complete", java_file, "--server", f"unix:{tmp_path}/none")
+    assert done.returncode == 1
+    assert "no Foretype server answers" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_options_and_commands_are_wrong_usage(run: Run) -> None:
+    assert run("complete", "--nonesuch").returncode == 2
+    assert run("nonesuch").returncode == 2
+
+
+def test_the_version(run: Run) -> None:
+    assert run("--version").stdout == f"foretype {version('foretype')}\n"
+
+
+def test_models_come_and_go(run: Run, java_file: Path, tiny_model: Path, tmp_path: Path) -> None:
+    zipped = tmp_path / "tiny.zip"
+    bundle.pack(bundle.load(tiny_model), zipped)
+    assert "installed zoo" in run("models", "install", zipped, "--name", "zoo").stdout
+    listed = json.loads(run("models", "list", "--json").stdout)["models"]
+    installed = {model["name"]: model for model in listed}["zoo"]
+    assert installed["origin"] == "installed"
+    assert installed["bpc"] > 0
+    assert "zoo" in run("models", "list").stdout
+    assert json.loads(run("models", "show", "zoo").stdout)["name"] == "tiny"
+    done = run("complete", java_file, "--line", "6", "--model", "zoo")
+    assert done.stdout == " in the zoo.\n"
+    assert run("models", "remove", "zoo").stdout == "removed zoo\n"
+    assert "there is no model 'zoo'" in _refused(run("models", "remove", "zoo"))
+
+
+def test_a_damaged_bundle_is_not_installed(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    damaged = shutil.copytree(tiny_model, tmp_path / "damaged")
+    with (damaged / "network.onnx").open("r+b") as file:
+        file.seek(5000)
+        file.write(b"\xff")
+    assert "network.onnx is not the file" in _refused(run("models", "install", damaged))
+    assert not (tmp_path / "data" / "foretype" / "models" / "tiny").exists()
+
+
+def test_the_doctor_finds_everything_well(run: Run, tiny_model: Path) -> None:
+    done = run("doctor", "--model", tiny_model, "--json")
+    assert done.returncode == 0, done.stdout
+    findings = {f["check"]: f for f in json.loads(done.stdout)["findings"]}
+    assert set(findings) == {"machine", "packages", "training", "model", "engine"}
+    assert "self-test right in fp32 and int8" in findings["model"]["seen"]
+
+
+def test_the_doctor_says_what_is_wrong(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    damaged = shutil.copytree(tiny_model, tmp_path / "damaged")
+    (damaged / "weights.safetensors").unlink()
+    done = run("doctor", "--model", damaged)
+    assert done.returncode == 1
+    assert "lacks weights.safetensors" in " ".join(done.stdout.split())
+    assert done.stderr == "foretype: not everything works: model\n"

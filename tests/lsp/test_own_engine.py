@@ -1,0 +1,160 @@
+"""The language server with an engine of its own, and what is left when either ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lsp.conftest import (
+    EditorWith,
+    alive,
+    engine_of,
+    processes,
+    until_gone,
+)
+
+pytestmark = pytest.mark.e2e
+
+BEFORE, AFTER = "/**\n * A Gorilla0 that lives", "\n */\npublic class Gorilla0 {\n}\n"
+
+
+def _children(pid: int) -> list[int]:
+    return [process.pid for process in processes() if process.parent == pid]
+
+
+@pytest.mark.parametrize(("encoding", "wide"), [("utf-8", 4), ("utf-16", 2), ("utf-32", 1)])
+async def test_a_suggestion_inserts_at_the_right_place(
+    editor_with: EditorWith, tiny_model: Path, encoding: str, wide: int
+) -> None:
+    async with editor_with("--model", tiny_model, encoding=encoding) as editor:
+        line = " * A Gorilla0 that lives"
+        [item] = await editor.open(f"/**\n😀{line}{AFTER}").asking(1, wide + len(line))
+    assert item.insert_text == "lives in the zoo."
+    assert item.range is not None
+    assert item.range.start.character == wide + line.index("lives")
+    assert item.range.end.character == wide + len(line)
+
+
+async def test_it_starts_without_waiting_for_the_engine_and_answers_when_it_is_ready(
+    editor_with: EditorWith, tiny_model: Path
+) -> None:
+    async with editor_with("--model", tiny_model) as editor:
+        assert not any("ready" in message for message in editor.logged)
+        assert await editor.open(BEFORE + AFTER).inline(1, 24) == ["lives in the zoo."]
+
+
+async def test_shutdown_leaves_nothing_behind(editor_with: EditorWith, tiny_model: Path) -> None:
+    async with editor_with("--model", tiny_model) as editor:
+        await editor.until_logged("the engine is ready")
+        adapter = editor.pid
+        engine = engine_of(adapter)
+        command = next(process.command for process in processes() if process.pid == engine)
+        folder = Path(command.partition("unix:")[2].split()[0]).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+        await editor.client.shutdown_session()
+        assert not alive(adapter)
+        assert not alive(engine)
+        assert not folder.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_the_engine_ends_with_a_language_server_that_is_killed(
+    editor_with: EditorWith, tiny_model: Path, number: signal.Signals
+) -> None:
+    async with editor_with("--model", tiny_model) as editor:
+        await editor.until_logged("the engine is ready")
+        adapter, engine = editor.pid, engine_of(editor.pid)
+        os.kill(adapter, number)
+        await until_gone(adapter, engine)
+
+
+_EDITOR = """
+import json, os, subprocess, sys, time
+adapter = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+params = {"processId": os.getpid(), "rootUri": None, "capabilities": {}}
+message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+body = json.dumps(message).encode()
+adapter.stdin.write(b"Content-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
+adapter.stdin.flush()
+if sys.argv[1] == "shared":  # another process holds the pipe when this one is gone
+    subprocess.Popen(["sleep", "60"], pass_fds=[adapter.stdin.fileno()])
+print(adapter.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("pipe", ["own", "shared"])
+async def test_nothing_is_left_when_the_editor_is_killed(tiny_model: Path, pipe: str) -> None:
+    adapter = [sys.executable, "-m", "foretype", "lsp", "--model", str(tiny_model)]
+    with subprocess.Popen(
+        [sys.executable, "-c", _EDITOR, pipe, *adapter],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as editor:
+        assert editor.stdout is not None
+        pid = int(editor.stdout.readline())
+        async with asyncio.timeout(60):
+            while not _children(pid):
+                await asyncio.sleep(0.05)
+        engine = engine_of(pid)
+        others = [child for child in _children(editor.pid) if child != pid]
+        editor.kill()
+    await until_gone(pid, engine)
+    for other in others:
+        os.kill(other, signal.SIGKILL)
+
+
+async def test_an_engine_that_crashes_is_started_again(
+    editor_with: EditorWith, tiny_model: Path
+) -> None:
+    async with editor_with("--model", tiny_model) as editor:
+        assert await editor.open(BEFORE + AFTER).inline(1, 24) == ["lives in the zoo."]
+        os.kill(engine_of(editor.pid), signal.SIGKILL)
+        await editor.until_logged("the engine is ready", 2)
+        assert sum("the engine ended (signal 9)" in message for message in editor.logged) == 1
+        editor.type(1, 0, " ")
+        assert await editor.inline(1, 25) != []
+
+
+async def test_a_model_that_is_not_there_is_told_once(editor_with: EditorWith) -> None:
+    async with editor_with("--model", "no-such-model") as editor:
+        await editor.until_shown("no-such-model")
+        assert await editor.open(BEFORE + AFTER).inline(1, 24) == []
+        assert (await editor.popup(1, 24)).items == ()
+        assert len(editor.shown) == 1
+        assert "Traceback" not in "".join(editor.shown + editor.logged)
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_a_cancelled_request_frees_the_engine(
+    editor_with: EditorWith, tiny_model: Path
+) -> None:
+    """The text takes the engine many seconds to read."""
+    async with editor_with("--model", tiny_model) as editor:
+        await editor.until_logged("the engine is ready")
+        engine = engine_of(editor.pid)
+        line = "    private final String habitat = keeper.getHabitat();\n"
+        editor.open(line * 60_000)
+        asked = editor.asking(60_000, 0, automatic=False, request_id="much")
+        began = _cpu_seconds(engine)
+        async with asyncio.timeout(30):
+            while _cpu_seconds(engine) - began < 0.2:  # it is at work
+                await asyncio.sleep(0.02)
+        editor.client.protocol.notify("$/cancelRequest", {"id": "much"})
+        await asyncio.wait([asked])
+        assert asked.exception() is not None
+        await asyncio.sleep(0.3)
+        began = _cpu_seconds(engine)
+        await asyncio.sleep(1)
+        assert _cpu_seconds(engine) - began < 0.2

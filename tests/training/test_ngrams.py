@@ -1,0 +1,105 @@
+"""Counting what follows each context, against a count that is done by hand."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretype_models import alphabet, inputs
+from foretype_models.alphabet import Symbols
+from foretype_models.architecture import Architecture
+from foretype_models.inputs import CLASSES, Ngrams, confidence_class
+from foretype_training import ngrams
+from foretype_training.ngrams import FOLDS, MIN_COUNT, CrossFitted
+
+Followers = dict[tuple[int, ...], Counter[int]]
+_PADDING = alphabet.SIZE
+
+texts = st.lists(st.text("ab", max_size=12).map(str.encode), min_size=2, max_size=2 * FOLDS + 3)
+
+
+def _files(texts: Sequence[bytes]) -> list[Symbols]:
+    return [alphabet.encode_file("p", text) for text in texts]
+
+
+def _contexts(file: Symbols, n: int) -> list[tuple[int, ...]]:
+    """The last n symbols after each but the last."""
+    padded = [_PADDING] * (n - 1) + file.tolist()
+    return [tuple(padded[i : i + n]) for i in range(len(file) - 1)]
+
+
+def _by_hand(n: int, files: Sequence[Symbols]) -> Followers:
+    followers: Followers = defaultdict(Counter)
+    for file in files:
+        for context, follower in zip(_contexts(file, n), file.tolist()[1:], strict=True):
+            followers[context][follower] += 1
+    return followers
+
+
+def _answer(followers: Counter[int]) -> int:
+    """As `Ngrams.look_up` gives it: the most frequent, of equals the first."""
+    total = followers.total()
+    if total < MIN_COUNT:
+        return 0
+    best = max(followers.values())
+    symbol = min(s for s, count in followers.items() if count == best)
+    return 1 + symbol * CLASSES + int(confidence_class(np.array(best), np.array(total)))
+
+
+def _look_up(table: Ngrams, n: int, file: Symbols) -> list[int]:
+    context = inputs.initial_context(Architecture(ngrams=(n,)), 1)
+    hashes = inputs.context_hashes((n,), context, file[:-1, None])
+    return table.look_up(hashes).ravel().tolist()
+
+
+def _count(files: Sequence[Symbols], lengths: tuple[int, ...], base: Ngrams) -> CrossFitted:
+    return ngrams.count(Architecture(ngrams=lengths), files, base)
+
+
+@given(texts)
+def test_the_table_is_what_a_naive_count_gives(texts: list[bytes]) -> None:
+    files = _files(texts)
+    table = _count(files, (1, 3), Ngrams.empty()).table
+    for n in (1, 3):
+        counted = _by_hand(n, files)
+        for file in files:
+            expected = [_answer(counted[context]) for context in _contexts(file, n)]
+            assert _look_up(table, n, file) == expected
+
+
+@given(texts)
+def test_a_file_is_read_with_counts_that_leave_it_out(texts: list[bytes]) -> None:
+    files = _files(texts)
+    counted = _count(files, (2,), Ngrams.empty())
+    for number, file in enumerate(files):
+        others = [f for k, f in enumerate(files) if k % FOLDS != number % FOLDS]
+        without = _by_hand(2, others)
+        expected = [_answer(without[context]) for context in _contexts(file, 2)]
+        assert _look_up(counted.of(number), 2, file) == expected
+
+
+def test_where_the_files_know_nothing_the_base_answers() -> None:
+    base_files = _files([b"xyxyxy", b"xyxyxy"])
+    base = _count(base_files, (2,), Ngrams.empty()).table
+    counted = _count(_files([b"abab", b"abab"]), (2,), base)
+    [file] = _files([b"xyx"])
+    assert _look_up(counted.table, 2, file)[3:] == _look_up(base, 2, file)[3:]
+    assert any(_look_up(counted.table, 2, file)[3:])
+
+
+def test_a_single_file_is_read_with_the_base_alone_then_and_later() -> None:
+    [file] = _files([b"abababab"])
+    counted = _count([file], (2,), Ngrams.empty())
+    assert not any(_look_up(counted.table, 2, file))
+    assert counted.of(0) is counted.table
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_a_network_that_reads_no_ngrams_has_an_empty_table(count: int) -> None:
+    counted = _count(_files([b"abab"] * count), (), Ngrams.empty())
+    assert counted.table.contexts.size == 0

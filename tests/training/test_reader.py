@@ -1,0 +1,106 @@
+"""The measure of a network, and what calibration does to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foretype_models import alphabet
+from foretype_models.architecture import Architecture
+from foretype_models.inputs import Ngrams
+from foretype_models.network import Network
+from foretype_models.runtime import Runtime
+from foretype_training.bundling import Identity, make_bundle
+from foretype_training.corpus import SourceFile, symbols
+from foretype_training.measure import bits_per_character as measured_bits
+from foretype_training.measure import measure, sample
+from foretype_training.reader import TEMPERATURES, bits_per_character, calibrate
+
+JAVA = (Path(__file__).parent / "Inventory.java").read_bytes()
+FILES = [
+    SourceFile("Inventory.java", JAVA[:900]),
+    SourceFile("p/" * 200 + "Deep.java", JAVA[900:1200]),  # a path longer than a window
+    SourceFile("Short.java", b"x"),
+]
+EMPTY = Ngrams.empty()
+
+
+def _network(sureness: float) -> Network:
+    """Untrained, and too sure of itself or not enough."""
+    torch.manual_seed(3)
+    network = Network(Architecture("gru", embedding_size=8, hidden_size=16, layers=1, ngrams=()))
+    with torch.no_grad():
+        network.output.weight.mul_(sureness)
+        network.output.bias.mul_(sureness)
+    return network.eval()
+
+
+@given(sureness=st.floats(0.1, 40))
+@settings(max_examples=15, deadline=None)
+def test_calibration_never_worsens_the_bits_of_its_files(sureness: float) -> None:
+    network = _network(sureness)
+    before = bits_per_character(network, EMPTY, symbols(FILES))
+    temperature = calibrate(network, EMPTY, symbols(FILES))
+    assert temperature in TEMPERATURES
+    after = bits_per_character(network, EMPTY, symbols(FILES))
+    assert after <= before + 1e-5
+    assert (after < before - 1e-5) == (temperature != 1)
+
+
+def test_a_network_that_is_too_sure_is_damped_once_and_then_left_alone() -> None:
+    network = _network(20.0)
+    logits = network.output.weight.clone()
+    taken = 1.0
+    while (temperature := calibrate(network, EMPTY, symbols(FILES))) != 1:
+        assert temperature > 1
+        taken *= temperature
+    torch.testing.assert_close(network.output.weight, logits / taken)
+    assert taken > 1
+    left = network.output.weight.clone()
+    assert calibrate(network, EMPTY, symbols(FILES)) == 1
+    assert torch.equal(network.output.weight, left)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 32])
+def test_bits_do_not_depend_on_what_is_read_side_by_side(lanes: int) -> None:
+    network = _network(5.0)
+    alone = [bits_per_character(network, EMPTY, symbols([f])) * len(f.text) for f in FILES]
+    together = bits_per_character(network, EMPTY, symbols(FILES), lanes=lanes)
+    assert together == pytest.approx(sum(alone) / sum(len(f.text) for f in FILES), abs=1e-5)
+
+
+def test_the_bundle_is_measured_as_the_network_is() -> None:
+    network = _network(5.0)
+    made = make_bundle(network, EMPTY, Identity("test", "", 1, {}), FILES)
+    runtime = Runtime(made)
+    told: list[int] = []
+    by_file = measure(runtime, FILES, told.append)
+    for file, bits in zip(FILES, by_file, strict=True):
+        assert (bits.path, bits.characters) == (file.path, len(file.text))
+        scored = float(runtime.score(file.path, file.text).sum())
+        assert bits.bits == pytest.approx(scored, abs=1e-3)
+        assert bits.bpc == pytest.approx(scored / len(file.text), abs=1e-3)
+    expected = bits_per_character(network, EMPTY, symbols(FILES))
+    assert measured_bits(by_file) == pytest.approx(expected, abs=1e-4)
+    assert told == sorted(told)
+    assert told[-1] == sum(len(file.text) for file in FILES)
+
+
+def test_a_network_that_knows_nothing_needs_the_bits_of_the_alphabet() -> None:
+    network = _network(0.0)
+    bits = bits_per_character(network, EMPTY, symbols(FILES))
+    assert 2**bits == pytest.approx(alphabet.SIZE, rel=1e-4)
+
+
+def test_a_sample_is_whole_files_within_the_bound_and_the_same_every_time() -> None:
+    files = [SourceFile(f"{n}.java", b"x" * 10) for n in range(10)]
+    chosen = sample(files, 35)
+    assert len(chosen) == 3
+    assert chosen == sorted(chosen, key=lambda file: file.path)
+    assert sample(files[::-1], 35) == chosen
+    assert len(sample(files, 5)) == 1
+    assert len(sample(files, 1000)) == 10
