@@ -3,7 +3,7 @@
 Starts the real server, asks it over gRPC at several places of the example, and prints the
 characters as they arrive. What the file itself says there is shown beside, right or wrong.
 
-    python benchmarks/demo.py [--model NAME_OR_PATH]
+    python benchmarks/demo.py [--model NAME_OR_PATH] [--picture FILE.svg]
 """
 
 from __future__ import annotations
@@ -53,17 +53,26 @@ class Completed:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="java", help="a model's name or path")
-    model = parser.parse_args().model
-    console = Console(highlight=False)
+    parser.add_argument("--picture", type=Path, help="keep what was shown, as SVG")
+    options = parser.parse_args()
+    wide = 100 if options.picture else None
+    console = Console(highlight=False, record=options.picture is not None, width=wide)
+    _show_all(console, options.model)
+    if options.picture is not None:
+        console.save_svg(str(options.picture), title="make run")
+
+
+def _show_all(console: Console, model: str) -> None:
     began = time.perf_counter()
     with server(model) as address, Client(address) as client:
         client.wait_until_serving()
         started = time.perf_counter() - began
         served = next(m for m in client.models() if m.serving)
         console.print(
-            f"The model [bold]{served.name}[/] ({served.parameters:,} parameters) answers at"
-            f" {address}, {started:.1f} s after the start.\nIt completes"
-            f" {EXAMPLE.relative_to(ROOT).as_posix()}; [green]green[/] is what it writes.\n"
+            f"The model [bold]{served.name}[/] ({served.parameters:,} parameters) answers on"
+            f" a Unix socket, {started:.1f} s after the start.\nIt completes"
+            f" {EXAMPLE.relative_to(ROOT).as_posix()}; [green]green[/] is what it writes.\n",
+            soft_wrap=True,
         )
         for cursor in CURSORS:
             _show(console, client, cursor)
@@ -98,9 +107,9 @@ def _show(console: Console, client: Client, cursor: str) -> None:
     prefix = f"{before}\n{cursor}"
     console.print(Text(f"{prefix.count(chr(10)) + 1:3} {cursor}"), end="")
     done = _complete(console, client, prefix, "\n" + after)
-    seen = "" if done.text == expected else f"   the file: {expected}"
+    seen = "" if done.text == expected else f"\n    (the file says: {cursor.lstrip()}{expected})"
     times = f"first {done.first * 1e3:.1f} ms, all {done.last * 1e3:.1f} ms"
-    console.print(Text(f"   {times}{seen}", style="dim"))
+    console.print(Text(f"   {times}{seen}", style="dim"), soft_wrap=True)
 
 
 def _complete(console: Console, client: Client, prefix: str, suffix: str) -> Completed:

@@ -1,0 +1,246 @@
+"""`foretype train` and `foretype evaluate` as a user meets them, cut off and set right again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foretype_models import bundle, registry
+from foretype_models.runtime import Runtime
+from tests.conftest import FORETYPE, write_java
+
+pytestmark = pytest.mark.e2e
+
+CONFIG = """epochs = 5
+batch = 2
+window = 40
+validations = 2
+[architecture]
+hidden_size = 16
+layers = 1
+embedding_size = 8
+ngrams = [3, 6]
+"""
+# The command, but that it writes its checkpoint after every step, not after every minute.
+_EAGER = """
+from functools import partial
+from foretype_training import trainer
+trainer.Trainer = partial(trainer.Trainer, checkpoint_seconds=0)
+from foretype.__main__ import main
+main()
+"""
+_BEGINNING = 0.5  # seconds
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("code")
+    (folder / "config.toml").write_text(CONFIG)
+    return write_java(folder / "zoo").parent
+
+
+def _command(code: Path, out: Path, *options: str) -> list[str]:
+    train = ["train", code / "zoo", "--out", out, "--config", code / "config.toml", *options]
+    return [sys.executable, "-c", _EAGER, *map(str, train)]
+
+
+def _trained(code: Path, out: Path, *options: str) -> str:
+    done = subprocess.run(_command(code, out, *options), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _weights(out: Path) -> bytes:
+    return (out / "model" / "weights.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole(code: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never cut off."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    _trained(code, out)
+    return out
+
+
+def _begun(command: list[str], out: Path) -> subprocess.Popen[str]:
+    """A run that has written a checkpoint."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    before = _written(out)
+    while _written(out) == before and process.poll() is None:
+        time.sleep(0.01)
+    return process
+
+
+def _written(out: Path) -> int:
+    checkpoint = out / "checkpoint.safetensors"
+    return checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+
+
+def test_a_run_that_is_killed_again_and_again_learns_the_same(
+    code: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    moments = random.Random(1)
+    for options in ([], ["--resume"], ["--resume"]):
+        with _begun(_command(code, out, *options), out) as process:
+            time.sleep(moments.uniform(0, _BEGINNING))
+            process.kill()
+        assert not (out / "model").exists()
+    _trained(code, out, "--resume")
+    assert _weights(out) == _weights(whole)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(
+    code: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".checkpoint.safetensors.1").write_bytes(b"half of one")
+    _trained(code, out, "--resume")
+    assert _weights(out) == _weights(whole)
+    assert not list(out.glob(".*"))
+
+
+def test_ctrl_c_keeps_what_was_learned(code: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with _begun(_command(code, out), out) as process:
+        process.send_signal(signal.SIGINT)
+        told, errors = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "stopping after this step" in errors
+    assert "stopped early; --resume goes on" in told
+    assert not bundle.load(out / "model").description.training["finished"]
+    assert "**stopped early**" in (out / "report.md").read_text()
+    _trained(code, out, "--resume")
+    assert _weights(out) == _weights(whole)
+
+
+def test_a_base_is_gone_on_from(code: Path, whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("epochs = 2\nbatch = 2\nlearning_rate = 1e-3\n")
+    shutil.copytree(code / "zoo", tmp_path / "zoo")
+    out = tmp_path / "run"
+    _trained(tmp_path, out, "--base", str(whole / "model"))
+    quality = bundle.load(out / "model").description.quality
+    assert quality["bpc"]["fp32"] < quality["base_bpc"]
+    assert "| base model, before |" in (out / "report.md").read_text()
+
+
+def test_the_bundle_says_what_it_was_made_of(code: Path, whole: Path) -> None:
+    loaded = bundle.load(whole / "model")
+    Runtime(loaded)
+    training = loaded.description.training
+    assert training["data"]["roots"] == ["zoo"]
+    assert str(code) not in json.dumps(training)
+    assert training["data"]["split"]["held_out"]["files"] > 0
+    assert registry.is_name(loaded.description.name)
+
+
+def _refused(code: Path, *arguments: str | Path, **settings: Any) -> str:
+    """What the command says that cannot begin: one sentence."""
+    command = [*FORETYPE, "train", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, **settings)
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if line.startswith("foretype: ")] == lines[-1:]
+    assert "Traceback" not in done.stderr
+    return lines[-1]
+
+
+def test_what_cannot_be_trained_on_is_refused(code: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    (tmp_path / "empty").mkdir()
+    assert "there are no files in" in _refused(code, tmp_path / "empty", "--out", out)
+    zoo = code / "zoo"
+    options = ("--out", out, "--include", "*.py")
+    assert "matches *.py" in _refused(code, zoo, *options)
+    assert "no such file or folder" in _refused(code, tmp_path / "none", "--out", out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs = ", "is not valid TOML"),
+        ("epoch = 3", "unknown setting 'epoch'"),
+        ("epochs = 0", "epochs must be above 0"),
+        ("[architecture]\ncell = 'transformer'", "unknown cell 'transformer'"),
+    ],
+)
+def test_a_broken_configuration_is_refused(
+    code: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    config, out = tmp_path / "config.toml", tmp_path / "run"
+    config.write_text(text)
+    assert message in _refused(code, code / "zoo", "--out", out, "--config", config)
+    assert not out.exists()
+
+
+def test_a_base_that_does_not_fit_is_refused(code: Path, whole: Path, tmp_path: Path) -> None:
+    out, base = tmp_path / "run", tmp_path / "base"
+    config = tmp_path / "config.toml"
+    config.write_text("[architecture]\nhidden_size = 17\n")
+    given = (code / "zoo", "--out", out, "--base", whole / "model", "--config", config)
+    assert "another architecture" in _refused(code, *given)
+    shutil.copytree(whole / "model", base)
+    description = json.loads((base / "model.json").read_text())
+    (base / "model.json").write_text(json.dumps({**description, "alphabet": "latin-1"}))
+    message = _refused(code, code / "zoo", "--out", out, "--base", base)
+    assert "its alphabet is 'latin-1'" in message
+    assert not out.exists()
+
+
+def test_an_older_run_is_never_overwritten(code: Path, whole: Path, tmp_path: Path) -> None:
+    weights = _weights(whole)
+    assert "is there already" in _refused(code, code / "zoo", "--out", whole)
+    other = write_java(tmp_path / "zoo")
+    (other / "More.java").write_text("class More {\n    // another file\n}\n")
+    given = (other, "--out", whole, "--config", code / "config.toml", "--resume")
+    assert "belongs to a run with other files" in _refused(code, *given)
+    assert _weights(whole) == weights
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence(code: Path, tmp_path: Path) -> None:
+    def small_disk() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    out = tmp_path / "run"
+    done = subprocess.run(
+        _command(code, out), capture_output=True, text=True, preexec_fn=small_disk
+    )
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
+def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
+    command = [*FORETYPE, "evaluate", str(code / "zoo"), "--model", str(whole / "model")]
+    environment = {**os.environ, "COLUMNS": "100"}
+
+    def evaluate(*options: str) -> str:
+        done = subprocess.run([*command, *options], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    answer = json.loads(evaluate("--held-out", "--precision", "fp32", "--json"))
+    description = bundle.load(whole / "model").description
+    assert answer["bpc"] == pytest.approx(description.quality["bpc"]["fp32"], abs=1e-4)
+    assert (answer["model"], answer["memory"]) == (description.name, "none")
+    assert answer["files"] == len(answer["per_file"]) == quality_files(description.quality)
+    assert "bits per character" in evaluate()
+
+
+def quality_files(quality: dict[str, Any]) -> int:
+    return quality["held_out"]["files"]
