@@ -9,6 +9,7 @@ characters as they arrive. What the file itself says there is shown beside, righ
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -39,6 +41,10 @@ CURSORS = [
     "            words.add(text.sub",
 ]
 """The beginning of each line that is completed, up to the cursor."""
+# With the reader's own monospaced font, where rich's would fetch one from the network.
+_SVG = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace(
+    "Fira Code", "DejaVu Sans Mono"
+)
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,11 @@ def main() -> None:
     parser.add_argument("--model", default="java", help="a model's name or path")
     parser.add_argument("--picture", type=Path, help="keep what was shown, as SVG")
     options = parser.parse_args()
-    wide = 100 if options.picture else None
+    wide = 116 if options.picture else None
     console = Console(highlight=False, record=options.picture is not None, width=wide)
     _show_all(console, options.model)
     if options.picture is not None:
-        console.save_svg(str(options.picture), title="make run")
+        console.save_svg(str(options.picture), title="make run", code_format=_SVG)
 
 
 def _show_all(console: Console, model: str) -> None:
