@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -44,17 +44,6 @@ class State:
     def take(self, indices: list[int]) -> State:
         """The states of these texts of the batch, in this order; one may be taken twice."""
         return State(tuple(t[indices] for t in self.tensors), self.context[:, indices])
-
-    @classmethod
-    def stack(cls, states: list[Self]) -> State:
-        """One batch out of several."""
-        return State(
-            tuple(
-                np.concatenate(tensors)
-                for tensors in zip(*(s.tensors for s in states), strict=True)
-            ),
-            np.concatenate([s.context for s in states], axis=1),
-        )
 
 
 class Runtime:
