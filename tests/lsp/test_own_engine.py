@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from lsprotocol import types
+from pygls.exceptions import JsonRpcRequestCancelled
 
 from tests.lsp.conftest import (
     EditorWith,
@@ -151,9 +153,9 @@ async def test_a_cancelled_request_frees_the_engine(
         async with asyncio.timeout(30):
             while _cpu_seconds(engine) - began < 0.2:  # it is at work
                 await asyncio.sleep(0.02)
-        editor.client.protocol.notify("$/cancelRequest", {"id": "much"})
-        await asyncio.wait([asked])
-        assert asked.exception() is not None
+        editor.client.cancel_request(types.CancelParams(id="much"))
+        with pytest.raises(JsonRpcRequestCancelled):
+            await asked
         await asyncio.sleep(0.3)
         began = _cpu_seconds(engine)
         await asyncio.sleep(1)
