@@ -112,11 +112,12 @@ class Adapter(LanguageServer):
         self._initial_options = settings.section(params.initialization_options)
         self.apply_settings(None)
 
-    def stop(self) -> None:
-        """Ends the engine; the event loop waits for that before it closes."""
+    async def stop(self) -> None:
+        """Ends the engine."""
         self.left_in_order = True
         for task in self._background:
             task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _watch(self, editor: int) -> None:
         """Leaves when the editor is gone: others may still hold the pipes it gave us."""
@@ -126,8 +127,7 @@ class Adapter(LanguageServer):
 
     async def _leave(self) -> None:
         """Ends the process though its standard input is open, on which a thread waits."""
-        self.stop()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.stop()
         os._exit(1)
 
     def log(self, message: str) -> None:

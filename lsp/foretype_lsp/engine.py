@@ -169,8 +169,11 @@ class Engine:
             try:
                 await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
             except TimeoutError:
-                process.kill()
-                await process.wait()
+                pass
+            finally:  # also where the event loop is closing and does not let us wait
+                if process.returncode is None:
+                    process.kill()
+            await process.wait()
             await relay
 
     async def _relay(self, stderr: asyncio.StreamReader) -> str:

@@ -34,8 +34,8 @@ def build(server: str | None, model: str | None) -> Adapter:
         await ls.update_settings()
 
     @adapter.feature(types.SHUTDOWN)
-    def shutdown(ls: Adapter, params: None) -> None:
-        ls.stop()
+    async def shutdown(ls: Adapter, params: None) -> None:
+        await ls.stop()
 
     @adapter.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(

@@ -65,6 +65,18 @@ async def test_shutdown_leaves_nothing_behind(editor_with: EditorWith, tiny_mode
         assert not folder.exists()
 
 
+async def test_an_engine_that_is_still_starting_ends_before_the_language_server_does(
+    editor_with: EditorWith, tiny_model: Path
+) -> None:
+    async with asyncio.timeout(20), editor_with("--model", tiny_model) as editor:
+        while not _children(editor.pid):
+            await asyncio.sleep(0.01)
+        adapter, engine = editor.pid, engine_of(editor.pid)
+        await editor.client.shutdown_session()
+        assert not alive(adapter)
+        assert not alive(engine)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_the_engine_ends_with_a_language_server_that_is_killed(
     editor_with: EditorWith, tiny_model: Path, number: signal.Signals
