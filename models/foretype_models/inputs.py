@@ -64,6 +64,11 @@ class Ngrams:
         unique, first = np.unique(contexts, return_index=True)
         return Ngrams(unique, predictions[first])
 
+    def without(self, other: Ngrams) -> Ngrams:
+        """What this table knows of contexts that the other does not know."""
+        kept = ~np.isin(self.contexts, other.contexts, assume_unique=True)
+        return Ngrams(self.contexts[kept], self.predictions[kept])
+
     def look_up(self, contexts: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
         """1 + the prediction for each context, 0 where it was never seen."""
         if not self.contexts.size:

@@ -19,7 +19,7 @@ DEFAULT = "java"
 
 Origin = Literal["installed", "shipped", "path"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-NAME_RULE = "use up to 64 of a-z, 0-9, '.', '_' and '-'"
+NAME_RULE = "use up to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first"
 
 
 @dataclass(frozen=True)

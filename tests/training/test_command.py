@@ -18,6 +18,7 @@ import pytest
 
 from foretype_models import bundle, registry
 from foretype_models.runtime import Runtime
+from foretype_training.corpus import SourceFile
 from tests.conftest import FORETYPE, write_java
 
 pytestmark = pytest.mark.e2e
@@ -105,7 +106,13 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(
     code: Path, whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    out.mkdir()
+    train = [code / "zoo", "--out", out, "--config", code / "config.toml"]
+    command = [*FORETYPE, "train", *map(str, train)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("network: ") for line in process.stdout)
+        process.kill()
+    assert not list(out.iterdir())
     (out / ".checkpoint.safetensors.1").write_bytes(b"half of one")
     _trained(code, out, "--resume")
     assert _weights(out) == _weights(whole)
@@ -165,7 +172,18 @@ def test_what_cannot_be_trained_on_is_refused(code: Path, tmp_path: Path) -> Non
     options = ("--out", out, "--include", "*.py")
     assert "matches *.py" in _refused(code, zoo, *options)
     assert "no such file or folder" in _refused(code, tmp_path / "none", "--out", out)
+    assert "nothing to resume" in _refused(code, zoo, "--out", out, "--resume")
+    assert "'--' is not a name for a model" in _refused(code, zoo, "--out", tmp_path / "--")
     assert not out.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
+def test_a_file_that_cannot_be_read_is_refused(code: Path, tmp_path: Path) -> None:
+    """The start of a process's memory is a plain file that nobody can read, not even root."""
+    out = tmp_path / "deep" / "run"
+    message = _refused(code, "/proc/self/mem", "--out", out)
+    assert message == "foretype: cannot read /proc/self/mem: Input/output error"
+    assert not (tmp_path / "deep").exists()
 
 
 @pytest.mark.parametrize(
@@ -225,22 +243,53 @@ def test_a_full_disk_ends_the_run_with_a_sentence(code: Path, tmp_path: Path) ->
     assert not out.exists()
 
 
-def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
-    command = [*FORETYPE, "evaluate", str(code / "zoo"), "--model", str(whole / "model")]
+def _evaluate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [*FORETYPE, "evaluate", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "100"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
 
-    def evaluate(*options: str) -> str:
-        done = subprocess.run([*command, *options], capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
-    answer = json.loads(evaluate("--held-out", "--precision", "fp32", "--json"))
+def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
+    options = ("--held-out", "--precision", "fp32", "--json")
+    answer = json.loads(_evaluate(code / "zoo", "--model", whole / "model", *options).stdout)
     description = bundle.load(whole / "model").description
     assert answer["bpc"] == pytest.approx(description.quality["bpc"]["fp32"], abs=1e-4)
     assert (answer["model"], answer["memory"]) == (description.name, "none")
-    assert answer["files"] == len(answer["per_file"]) == quality_files(description.quality)
-    assert "bits per character" in evaluate()
+    assert set(answer) == {
+        *("model", "model_version", "memory", "precision", "files", "characters", "bpc"),
+        "per_file",
+    }
+    per_file = answer["per_file"]
+    assert answer["files"] == len(per_file) == description.quality["held_out"]["files"]
+    assert all(SourceFile(file["path"], b"").is_held_out for file in per_file)
+    assert answer["characters"] == sum(file["characters"] for file in per_file)
+    bits = sum(file["bpc"] * file["characters"] for file in per_file)
+    assert answer["bpc"] == pytest.approx(bits / answer["characters"])
 
 
-def quality_files(quality: dict[str, Any]) -> int:
-    return quality["held_out"]["files"]
+def test_evaluate_shows_the_best_and_the_worst_files_and_all(code: Path, whole: Path) -> None:
+    table = _evaluate(code / "zoo", "--model", whole / "model").stdout
+    heading, columns, *rows, total = table.splitlines()
+    assert heading.endswith(("int8, memory none", "fp32, memory none"))
+    assert columns.split() == ["file", "characters", "bits", "per", "character"]
+    assert len(rows) == 9
+    assert rows[4].strip() == "... 40 more"
+    bits = [float(row.split()[-1]) for row in rows[:4] + rows[5:]]
+    assert bits == sorted(bits)
+    assert total.split()[0] == "all"
+    assert bits[0] <= float(total.split()[-1]) <= bits[-1]
+
+
+def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> None:
+    one = code / "zoo" / "src" / "main" / "java" / "org" / "example" / "zoo" / "Badger0.java"
+    assert not SourceFile(one.name, b"").is_held_out
+    for arguments, message in (
+        ((one, "--model", whole / "model", "--held-out"), "none of the 1 files is held out"),
+        ((one, "--model", "nonesuch"), "there is no model 'nonesuch'"),
+        ((code / "none", "--model", whole / "model"), "no such file or folder"),
+    ):
+        done = _evaluate(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("foretype: ")
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1

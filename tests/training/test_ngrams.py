@@ -92,6 +92,19 @@ def test_where_the_files_know_nothing_the_base_answers() -> None:
     assert any(_look_up(counted.table, 2, file)[3:])
 
 
+@given(texts)
+def test_a_base_that_was_counted_on_the_same_files_tells_nothing_of_them(
+    texts: list[bytes],
+) -> None:
+    """Else a file would be read with counts that it went into, only by way of the base."""
+    files = _files(texts)
+    once = _count(files, (2,), Ngrams.empty())
+    again = _count(files, (2,), once.table)
+    for number, file in enumerate(files):
+        assert _look_up(again.of(number), 2, file) == _look_up(once.of(number), 2, file)
+    assert _look_up(again.table, 2, files[0]) == _look_up(once.table, 2, files[0])
+
+
 def test_a_single_file_is_read_with_the_base_alone_then_and_later() -> None:
     [file] = _files([b"abababab"])
     counted = _count([file], (2,), Ngrams.empty())

@@ -18,9 +18,17 @@ from foretype_models.architecture import Architecture
 from foretype_models.inputs import Ngrams
 from foretype_models.network import Network
 from foretype_training import ngrams
+from foretype_training.checkpoint import load_checkpoint
 from foretype_training.errors import InputError, TrainingError
 from foretype_training.settings import Settings
-from foretype_training.trainer import Base, Progress, Trainer, learning_rate, parameters
+from foretype_training.trainer import (
+    BASE_SHARES,
+    Base,
+    Progress,
+    Trainer,
+    learning_rate,
+    parameters,
+)
 
 SHAPE = Architecture("lstm", embedding_size=8, hidden_size=16, layers=1, ngrams=(2,))
 SETTINGS = Settings(SHAPE, epochs=4, batch=2, window=16, learning_rate=0.02, validations=3)
@@ -92,7 +100,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     resumed = trainer.run()
     assert resumed.finished
     assert _same(_weights(resumed.network), _weights(whole.network))
-    assert (resumed.curve, resumed.temperature) == (whole.curve, whole.temperature)
+    assert (resumed.curve, resumed.calibration) == (whole.curve, whole.calibration)
 
 
 def test_a_finished_run_can_be_finished_again(tmp_path: Path) -> None:
@@ -111,10 +119,8 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     bits = [point.validation for point in trained.curve]
     assert min(bits) < bits[-1]
     part = Network(SHAPE)
-    from foretype_training.checkpoint import load_checkpoint
-
     part.load_state_dict(load_checkpoint(tmp_path / "checkpoint").part("best"))
-    part.output.weight.data.div_(trained.temperature)
+    part.output.weight.data.div_(trained.calibration.temperature)
     torch.testing.assert_close(part.output.weight, trained.network.output.weight)
 
 
@@ -146,6 +152,22 @@ def test_a_base_is_where_it_begins(tmp_path: Path) -> None:
     base = Base("v1", _weights(Network(SHAPE)))
     trainer = _trainer(tmp_path, base=base)
     assert _same(_weights(trainer.network), base.weights)
+
+
+def test_as_much_of_the_base_is_left_as_suits_the_validation_files(tmp_path: Path) -> None:
+    """A step that is far too long ruins the network; most of the base mends it."""
+    good = _trainer(tmp_path).run().network
+    ruin = replace(SETTINGS, epochs=0.01, learning_rate=0.5, warmup=0.0)
+    base = Base("v1", _weights(good))
+    trainer = _trainer(tmp_path, ruin, base=base)
+    trained = trainer.run()
+    assert trainer.steps == 1
+    assert trained.base_share == BASE_SHARES[-1]
+    assert trained.calibration.bits < trained.curve[-1].validation
+
+
+def test_without_a_base_none_of_it_is_left(tmp_path: Path) -> None:
+    assert _trainer(tmp_path).run().base_share == 0
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:

@@ -259,6 +259,7 @@ def split(files: Sequence[SourceFile]) -> Split:
     Near-duplicates of other parts leave the training part, and so do near-duplicates
     within it.
     """
+    files = sorted(files, key=lambda file: file.path)
     if len(files) < 3:
         parts = [part for file in files for part in _cut_in_three(file)]
         rule = "each file cut in three: its first eight tenths, the next and the last"

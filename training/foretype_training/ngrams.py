@@ -46,7 +46,10 @@ def count(
     base: Ngrams,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CrossFitted:
-    """Counts the files' n-grams; where they know nothing, `base` answers.
+    """Counts the files' n-grams; `base` answers for contexts that stand in none of them.
+
+    For no others, not even for those that a file is read without: where `base` was counted
+    on these files too, its answers are what cross-fitting has to keep from the network.
 
     With a single file there are no others to count on, so `base` alone is read, then too
     when the training is over: the network has learned nothing of any other answer.
@@ -57,8 +60,9 @@ def count(
     for done, length in enumerate(architecture.ngrams):
         progress(done, len(architecture.ngrams))
         parts.append(_count_length(length, files))
-    tables = [_join([part[k] for part in parts]).over(base) for k in range(FOLDS + 1)]
-    return CrossFitted(tables[-1], tables[:-1])
+    *folds, whole = (_join([part[k] for part in parts]) for k in range(FOLDS + 1))
+    unseen = base.without(whole)
+    return CrossFitted(whole.over(base), [fold.over(unseen) for fold in folds])
 
 
 def _join(tables: Sequence[Ngrams]) -> Ngrams:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -20,7 +22,7 @@ from foretype_training.windows import IGNORED, Lanes, Window
 
 BITS = 1 / math.log(2)
 """One nat."""
-TEMPERATURES = tuple(n / 20 for n in range(16, 41))  # 0.8 to 2
+TEMPERATURES = tuple(n / 20 for n in range(12, 41))  # 0.6 to 2
 
 
 class Reader:
@@ -34,7 +36,6 @@ class Reader:
         self._ngrams = ngrams
         self.state: State = network.initial_state(lanes)
         self.context: Symbols = inputs.initial_context(network.architecture, lanes)
-        self._lanes = lanes
 
     def loss(self, window: Window, precision: Precision) -> Tensor:
         """The sum of the nats of the window's targets, a scalar."""
@@ -46,13 +47,19 @@ class Reader:
         if window.starts.any():
             starts = torch.from_numpy(window.starts).to(device)[:, None]
             self.state = tuple(s.masked_fill(starts, 0) for s in self.state)
-            fresh = inputs.initial_context(self.network.architecture, self._lanes)
+            fresh = inputs.initial_context(self.network.architecture, len(window.starts))
             self.context = np.where(window.starts, fresh, self.context)
         rows = torch.from_numpy(self._rows(window)).to(device)
         with _autocast(device, precision):
             logits, state = self.network(rows, self.state)
         self.state = tuple(s.float() for s in detach(state))
         return logits.float()
+
+    def keep(self, lanes: npt.NDArray[np.bool_]) -> None:
+        """Goes on with some of the lanes alone."""
+        kept = torch.from_numpy(lanes).to(self.state[0].device)
+        self.state = tuple(s[kept] for s in self.state)
+        self.context = self.context[:, lanes]
 
     def _rows(self, window: Window) -> inputs.Rows:
         """What the network reads in this window, each lane with the table of its file."""
@@ -107,22 +114,40 @@ def bits_per_character(
     return nats / count * BITS
 
 
-def calibrate(network: Network, ngrams: Ngrams, files: Sequence[Symbols], lanes: int = 32) -> float:
-    """Divides the network's logits by the temperature that suits `files` best; returns it.
+@dataclass(frozen=True)
+class Calibration:
+    """The temperature that suits a network best, and its bits per character then."""
+
+    temperature: float
+    bits: float
+
+    def apply(self, network: Network) -> None:
+        """Divides the network's logits by the temperature, at no cost in a step."""
+        with torch.no_grad():
+            network.output.weight.div_(self.temperature)
+            network.output.bias.div_(self.temperature)
+
+
+def calibrate(
+    network: Network, ngrams: Ngrams, files: Sequence[Symbols], lanes: int = 32
+) -> Calibration:
+    """Finds the temperature that suits `files` best.
 
     A network that has read its training files several times is surer than it may be on
-    others (Guo et al. 2017, "On calibration of modern neural networks"); dividing its output
-    weights takes that back at no cost in a step.
+    others (Guo et al. 2017, "On calibration of modern neural networks").
     """
-    nats = [0.0] * len(TEMPERATURES)
+    nats, count = [0.0] * len(TEMPERATURES), 0
     for window, logits in _read(network, ngrams, files, "fp32", lanes):
+        targets = torch.from_numpy(window.targets).to(logits.device)
+        counted = targets != IGNORED
+        logits, targets = logits[counted], targets[counted]
+        count += len(targets)
         for i, temperature in enumerate(TEMPERATURES):
-            nats[i] += _nats(logits / temperature, window).item()
-    best = TEMPERATURES[nats.index(min(nats))]
-    with torch.no_grad():
-        network.output.weight.div_(best)
-        network.output.bias.div_(best)
-    return best
+            nats[i] += functional.cross_entropy(
+                logits / temperature, targets, reduction="sum"
+            ).item()
+    best = nats.index(min(nats))
+    return Calibration(TEMPERATURES[best], nats[best] / count * BITS)
 
 
 def _read(
@@ -135,7 +160,13 @@ def _read(
     lanes = min(lanes, len(files))
     reader = Reader(network, lambda file: ngrams, lanes)
     by_length = sorted(files, key=len, reverse=True)  # so that lanes end together
-    for window in Lanes(by_length, lanes, length=256, seed=None, epochs=1):
+    busy = np.arange(lanes)
+    for whole in Lanes(by_length, lanes, length=256, seed=None, epochs=1):
+        still = whole.files[busy] >= 0
+        if not still.all():
+            busy = busy[still]
+            reader.keep(still)
+        window = whole.of(busy)
         window.targets[window.targets == END_OF_FILE] = IGNORED
         with torch.no_grad():
             logits = reader.logits(window, precision)

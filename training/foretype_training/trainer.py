@@ -17,11 +17,20 @@ from foretype_models.network import Network
 from foretype_training.checkpoint import Checkpoint, load_checkpoint, rng_state, save_checkpoint
 from foretype_training.errors import InputError, TrainingError
 from foretype_training.ngrams import CrossFitted
-from foretype_training.reader import BITS, Reader, best_precision, bits_per_character, calibrate
+from foretype_training.reader import (
+    BITS,
+    Calibration,
+    Reader,
+    best_precision,
+    bits_per_character,
+    calibrate,
+)
 from foretype_training.settings import Precision, Settings
 from foretype_training.windows import IGNORED, Lanes, Window
 
 CHECKPOINT_SECONDS = 60.0
+BASE_SHARES = (0.2, 0.4, 0.6, 0.8)
+"""How much of the base's weights may be left in the trained ones."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +66,17 @@ class Base:
 
 @dataclass(frozen=True)
 class Trained:
-    """The network with the weights that were best on the validation files, calibrated on them."""
+    """The network with the weights that were best on the validation files, calibrated on them.
+
+    Where it goes on from a base, `base_share` of the base's weights are left in them.
+    """
 
     network: Network
     curve: list[CurvePoint]
     symbols: int  # read, over all passes
     finished: bool  # False if it was stopped early
-    temperature: float  # by which its logits were divided
+    base_share: float
+    calibration: Calibration
 
 
 _RUN = {"settings": "settings", "data": "files", "base": "base"}
@@ -92,7 +105,7 @@ class Trainer:
         self._validation = validation
         self._ngrams = ngrams
         self._data_hash = data_hash
-        self._base = base.version if base else None
+        self._base = base
         self._path = checkpoint
         self._checkpoint_seconds = checkpoint_seconds
         self.network = Network(settings.architecture, settings.dropout).to(device)
@@ -117,7 +130,7 @@ class Trainer:
         for name, own in (
             ("settings", self.settings.to_dict()),
             ("data", self._data_hash),
-            ("base", self._base),
+            ("base", self._base_version),
         ):
             if progress.get(name) != own:
                 raise InputError(
@@ -164,9 +177,10 @@ class Trainer:
         finished = self._step == self.steps
         if not finished:
             self._validate()  # after saving: a resumed run must not know of it
-        self.network.load_state_dict(self._best)
-        temperature = calibrate(self.network, self._ngrams.table, self._validation)
-        return Trained(self.network.eval(), self._curve, self._symbols, finished, temperature)
+        share, calibration = self._settle()
+        return Trained(
+            self.network.eval(), self._curve, self._symbols, finished, share, calibration
+        )
 
     def save(self) -> None:
         """Writes the checkpoint."""
@@ -181,7 +195,7 @@ class Trainer:
         progress = {
             "settings": self.settings.to_dict(),
             "data": self._data_hash,
-            "base": self._base,
+            "base": self._base_version,
             "precision": self.precision,
             "step": self._step,
             "symbols": self._symbols,
@@ -232,6 +246,35 @@ class Trainer:
             self._best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         assert self._running is not None
         self._curve.append(CurvePoint(self._symbols, self._running, bits))
+
+    def _settle(self) -> tuple[float, Calibration]:
+        """Leaves in the network the best weights, mixed with the base's and calibrated.
+
+        The mean of what a network was and what it became is often better than either, for
+        nothing (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). How much of
+        each, the validation files say: along the line between them there is one minimum.
+        """
+        chosen, calibration = 0.0, self._calibrated(0.0)
+        for share in BASE_SHARES if self._base else ():
+            if (other := self._calibrated(share)).bits >= calibration.bits:
+                break
+            chosen, calibration = share, other
+        self._load_mixed(chosen)
+        calibration.apply(self.network)
+        return chosen, calibration
+
+    def _calibrated(self, share: float) -> Calibration:
+        self._load_mixed(share)
+        return calibrate(self.network, self._ngrams.table, self._validation)
+
+    def _load_mixed(self, share: float) -> None:
+        base = self._base.weights if self._base else self._best
+        mixed = {k: torch.lerp(w, base[k].to(w.device), share) for k, w in self._best.items()}
+        self.network.load_state_dict(mixed)
+
+    @property
+    def _base_version(self) -> str | None:
+        return self._base.version if self._base else None
 
     def _progress(self, seconds: float, symbols: int) -> Progress:
         rate = symbols / seconds

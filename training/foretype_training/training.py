@@ -281,7 +281,8 @@ def _training_facts(plan: _Plan, trained: Trained, options: Options) -> dict[str
         "settings": plan.settings.to_dict(),
         "symbols": trained.symbols,
         "finished": trained.finished,
-        "temperature": trained.temperature,
+        "base_share": trained.base_share,
+        "temperature": trained.calibration.temperature,
         "curve": [vars(point) for point in trained.curve],
         "base": base and {"name": base.name, "version": base.version, "training": base.training},
     }
@@ -306,6 +307,7 @@ def _parts(parts: Split) -> str:
 
 
 def _outcome(trained: Trained) -> str:
-    best = min(point.validation for point in trained.curve)
     how = "trained" if trained.finished else "stopped early; --resume goes on"
-    return f"{how}: {best:.3f} bits per character on the validation files at best"
+    mixed = f" with {trained.base_share:.0%} of the base's weights" if trained.base_share else ""
+    bits = trained.calibration.bits
+    return f"{how}: {bits:.3f} bits per character on the validation files{mixed}"

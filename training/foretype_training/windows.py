@@ -27,6 +27,11 @@ class Window:
     starts: npt.NDArray[np.bool_]
     files: npt.NDArray[np.int64]  # which file each lane reads, -1 for none
 
+    def of(self, lanes: npt.NDArray[np.int64]) -> Window:
+        """The same of these lanes alone."""
+        symbols, targets = self.symbols[:, lanes], self.targets[:, lanes]
+        return Window(symbols, targets, self.starts[lanes], self.files[lanes])
+
 
 class Lanes:
     """Reads files (`alphabet.encode_file`) side by side, one in each lane.
