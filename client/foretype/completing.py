@@ -109,7 +109,10 @@ def _offset(text: str, line: int | None, column: int | None) -> int:
 
 def _limits(options: Options) -> Limits:
     return Limits(
-        until=_UNTIL[options.until], candidates=options.candidates, confidence=options.confidence
+        until=_UNTIL[options.until],
+        candidates=options.candidates,
+        confidence=options.confidence,
+        whole_prefix=True,
     )
 
 

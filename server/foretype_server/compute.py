@@ -8,6 +8,7 @@ wait until somebody's long file is read. Between two slices a job can be given u
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator
@@ -15,6 +16,8 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from foretype_server.errors import Overloaded
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Y = TypeVar("Y")
@@ -50,10 +53,15 @@ class _Job(Generic[Y, T]):
 
 
 class Compute:
-    """One thread for all computing. `capacity` bounds how many jobs are under way."""
+    """One thread for all computing. `capacity` bounds how many jobs are under way.
 
-    def __init__(self, capacity: int) -> None:
+    Where there are none it does a slice of `background` at a time, until that says that
+    nothing is left; jobs alone give it something to do.
+    """
+
+    def __init__(self, capacity: int, background: Callable[[], bool] = lambda: False) -> None:
         self._capacity = capacity
+        self._background = background
         self._jobs: list[_Job[Any, Any]] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -102,16 +110,32 @@ class Compute:
         return job.result
 
     def _run(self) -> None:
-        while (job := self._next()) is not None:
-            if not job.run_slice():
-                with self._changed:
-                    self._jobs.remove(job)
-
-    def _next(self) -> _Job[Any, Any] | None:
+        idle = True  # whether the background has nothing left either
+        while not self._closed:
+            if (job := self._next(wait=idle)) is not None:
+                if not job.run_slice():
+                    with self._changed:
+                        self._jobs.remove(job)
+                idle = False
+            elif not self._closed:
+                idle = not self._some_background()
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closed)
-            if self._closed:
-                for job in self._jobs:
-                    job.result.cancel()
+            for job in self._jobs:
+                job.result.cancel()
+
+    def _some_background(self) -> bool:
+        """A slice of the background; whether there was one. What fails there ends no thread."""
+        try:
+            return self._background()
+        except Exception:
+            _log.exception("work in the background failed")
+            return False
+
+    def _next(self, wait: bool) -> _Job[Any, Any] | None:
+        """The job whose turn it is; None where there is none, or the end has come."""
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._jobs or self._closed)
+            if self._closed or not self._jobs:
                 return None
             return min(self._jobs, key=lambda job: (not job.result.cancelled(), job.seconds))

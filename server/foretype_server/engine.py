@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeVar
 
@@ -12,12 +12,14 @@ import numpy.typing as npt
 
 from foretype_models import alphabet
 from foretype_models.bundle import Description, Precision
-from foretype_models.runtime import Runtime, State
+from foretype_models.runtime import Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import Compute
+from foretype_server.documents import Document, Timings
+from foretype_server.reading import Reader
 from foretype_server.search import Candidate, Character, Options, Stop
-from foretype_server.states import BLOCK, Snapshot, Snapshots
+from foretype_server.states import BLOCK
 
 T = TypeVar("T")
 Y = TypeVar("Y")
@@ -25,31 +27,6 @@ Floats = npt.NDArray[np.float64]
 
 SNAPSHOT_BYTES = 64 * 2**20
 CAPACITY = 64  # requests under way
-
-
-@dataclass(frozen=True)
-class Document:
-    """A text with a cursor in it."""
-
-    workspace: str
-    path: str
-    prefix: bytes  # valid UTF-8
-    suffix: bytes
-
-
-@dataclass
-class Timings:
-    """Where the time of one request went, in seconds, and how much had to be read."""
-
-    arrived: float = field(default_factory=perf_counter)
-    queue: float = 0.0
-    read: float = 0.0
-    search: float = 0.0
-    read_bytes: int = 0
-
-    @property
-    def total(self) -> float:
-        return perf_counter() - self.arrived
 
 
 @dataclass(frozen=True)
@@ -73,8 +50,8 @@ class Engine:
         self, runtime: Runtime, snapshot_bytes: int = SNAPSHOT_BYTES, capacity: int = CAPACITY
     ) -> None:
         self._runtime = runtime
-        self._snapshots = Snapshots(snapshot_bytes)
-        self._compute = Compute(capacity)
+        self._reader = Reader(runtime, snapshot_bytes)
+        self._compute = Compute(capacity, background=self._reader.read_in_background)
 
     @property
     def model(self) -> Description:
@@ -89,12 +66,21 @@ class Engine:
         self._compute.close()
 
     async def complete(
-        self, document: Document, until: Until, options: Options, timings: Timings
+        self,
+        document: Document,
+        until: Until,
+        options: Options,
+        timings: Timings,
+        whole: bool = False,
     ) -> list[Candidate]:
-        """The most probable continuations at the cursor, best first."""
+        """The most probable continuations at the cursor, best first.
+
+        Unless the `whole` prefix is to be read first, they rest on its end alone as long as
+        the rest of a long one is still being read: `timings.context_bytes` says on how much.
+        """
 
         def work() -> Generator[None, None, list[Candidate]]:
-            start = yield from self._read(document, timings)
+            start = yield from self._reader.read(document, whole, timings)
             progress = _progress(document, until)
             return (
                 yield from _timed(timings, search.search(self._runtime, start, progress, options))
@@ -103,12 +89,20 @@ class Engine:
         return await self._compute.run(work())
 
     def stream(
-        self, document: Document, until: Until, options: Options, timings: Timings
+        self,
+        document: Document,
+        until: Until,
+        options: Options,
+        timings: Timings,
+        whole: bool = False,
     ) -> AsyncIterator[Character | Stop]:
-        """The best continuation, character by character; the last item says why it ended."""
+        """The best continuation, character by character; the last item says why it ended.
+
+        For `whole` see `complete`.
+        """
 
         def work() -> Generator[list[Character | Stop], None, list[Character | Stop]]:
-            start = yield from _silently(self._read(document, timings))
+            start = yield from _silently(self._reader.read(document, whole, timings))
             progress = _progress(document, until)
             found = search.stream(self._runtime, start, progress, options)
             return (yield from _timed(timings, found))
@@ -121,7 +115,7 @@ class Engine:
         """The most probable next characters with their probabilities; "" ends the file."""
 
         def work() -> Generator[None, None, list[tuple[str, float]]]:
-            start = yield from self._read(document, timings)
+            start = yield from self._reader.read(document, True, timings)
             return (yield from _timed(timings, search.predict(self._runtime, start, count)))
 
         return await self._compute.run(work())
@@ -129,34 +123,6 @@ class Engine:
     async def score(self, path: str, text: str, timings: Timings) -> list[CharacterScore]:
         """The bits of every character of a text."""
         return await self._compute.run(self._score(path, text, timings))
-
-    def _read(self, document: Document, timings: Timings) -> Generator[None, None, Snapshot]:
-        """Reads the prefix from the deepest snapshot on, and leaves snapshots along it."""
-        began = perf_counter()
-        timings.queue = began - timings.arrived
-        text = document.prefix
-        origin = self._snapshots.origin(document.workspace, document.path, text)
-        position, snapshot = self._snapshots.deepest(origin) or (0, None)
-        if snapshot is None:
-            snapshot = self._after(
-                alphabet.encode_path(document.path), self._runtime.initial_state()
-            )
-            self._snapshots.put(origin, 0, snapshot)
-        timings.read_bytes = len(text) - position
-        while position < len(text):
-            timings.read += perf_counter() - began
-            yield
-            began = perf_counter()
-            end = min(len(text), (position // BLOCK + 1) * BLOCK)
-            snapshot = self._after(alphabet.encode(text[position:end]), snapshot.state)
-            self._snapshots.put(origin, end, snapshot)
-            position = end
-        timings.read += perf_counter() - began
-        return snapshot
-
-    def _after(self, symbols: alphabet.Symbols, state: State) -> Snapshot:
-        log_probs, after = self._runtime.read(symbols[:, None], state)
-        return Snapshot(after, log_probs[-1, 0].copy())
 
     def _score(
         self, path: str, text: str, timings: Timings

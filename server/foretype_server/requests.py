@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from foretype.v1 import completion_pb2 as pb
 from foretype_server.boundaries import Until
-from foretype_server.engine import Document
+from foretype_server.documents import Document
 from foretype_server.errors import InvalidRequest
 from foretype_server.search import Options
 

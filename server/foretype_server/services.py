@@ -16,7 +16,8 @@ from foretype.v1 import completion_pb2_grpc, models_pb2, models_pb2_grpc
 from foretype_models import registry
 from foretype_models.bundle import BundleError, Description
 from foretype_server import requests
-from foretype_server.engine import Engine, Timings
+from foretype_server.documents import Timings
+from foretype_server.engine import Engine
 from foretype_server.errors import (
     InvalidRequest,
     NotFound,
@@ -75,11 +76,13 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
         async with _answering(context):
             document = requests.document(request.document)
             until, options = requests.limits(request.limits)
-            found = await self._engine.complete(document, until, options, timings)
+            whole = request.limits.whole_prefix
+            found = await self._engine.complete(document, until, options, timings, whole)
             return pb.CompleteResponse(
                 candidates=[_candidate(candidate) for candidate in found],
                 model=self._model(),
                 timings=_timings(timings),
+                context_bytes=timings.context_bytes,
             )
         raise AssertionError
 
@@ -90,14 +93,20 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
         async with _answering(context):
             document = requests.document(request.document)
             until, options = requests.limits(request.limits, max_candidates=1)
-            async for item in self._engine.stream(document, until, options, timings):
+            whole = request.limits.whole_prefix
+            async for item in self._engine.stream(document, until, options, timings, whole):
                 yield self._event(item, timings)
 
     def _event(self, item: Character | Stop, timings: Timings) -> pb.StreamResponse:
         if isinstance(item, Character):
             character = pb.StreamCharacter(text=item.text, probability=item.probability)
             return pb.StreamResponse(character=character)
-        end = pb.StreamEnd(stop=_STOPS[item], model=self._model(), timings=_timings(timings))
+        end = pb.StreamEnd(
+            stop=_STOPS[item],
+            model=self._model(),
+            timings=_timings(timings),
+            context_bytes=timings.context_bytes,
+        )
         return pb.StreamResponse(end=end)
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:

@@ -35,11 +35,13 @@ class Snapshot:
 
 
 class Origin:
-    """A text and the digests at the ends of its blocks. `scope` is what it belongs to:
-    texts of different scopes never share a snapshot."""
+    """A text and the digests at the ends of its blocks. Texts of different workspaces or
+    paths never share a snapshot."""
 
-    def __init__(self, key: bytes, scope: bytes, text: bytes) -> None:
+    def __init__(self, key: bytes, workspace: str, path: str, text: bytes) -> None:
+        self.path = path
         self.text = text
+        scope = b"\0".join(hashlib.sha256(s.encode()).digest() for s in (workspace, path))
         self.digests = [hashlib.blake2b(scope, key=key, digest_size=16).digest()]
         for start in range(0, len(text) - BLOCK + 1, BLOCK):
             block = self.digests[-1] + text[start : start + BLOCK]
@@ -66,8 +68,7 @@ class Snapshots:
 
     def origin(self, workspace: str, path: str, text: bytes) -> Origin:
         """The addresses of a document's text; its path is read before it."""
-        scope = b"\0".join(hashlib.sha256(s.encode()).digest() for s in (workspace, path))
-        return Origin(self._key, scope, text)
+        return Origin(self._key, workspace, path, text)
 
     def deepest(self, origin: Origin) -> tuple[int, Snapshot] | None:
         """The longest beginning of the text that has a snapshot: its length and that."""

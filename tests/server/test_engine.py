@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from foretype_models.runtime import Runtime
 from foretype_server.compute import Compute
-from foretype_server.engine import Document, Engine, Timings
+from foretype_server.documents import Document, Timings
+from foretype_server.engine import Engine
 from foretype_server.errors import Overloaded
 from foretype_server.search import Candidate, Character, Options
 from foretype_server.states import BLOCK

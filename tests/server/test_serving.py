@@ -124,6 +124,19 @@ def test_a_request_that_breaks_a_limit_is_told_which(
         client.complete(document, limits)
 
 
+def test_a_long_prefix_is_read_in_the_background_and_the_answer_says_so(client: Client) -> None:
+    long = Document(path="Long.java", prefix="int x = 0;\n" * 2_000 + PREFIX)
+    near = client.complete(long)
+    assert near.context_bytes == near.timings.read_bytes < len(long.prefix)
+    alone = Document(path=long.path, prefix=long.prefix[-near.context_bytes :])
+    assert client.complete(alone).candidates == near.candidates
+    whole = client.complete(long, Limits(whole_prefix=True))
+    assert whole.context_bytes == len(long.prefix)
+    *_, end = client.stream(long)
+    assert end.end.context_bytes == len(long.prefix)
+    assert client.complete(long).candidates == whole.candidates
+
+
 def test_a_stream_takes_one_candidate(client: Client) -> None:
     with pytest.raises(InvalidRequest, match="candidates must be at most 1, not 2"):
         next(client.stream(DOCUMENT, Limits(candidates=2)))
@@ -132,7 +145,7 @@ def test_a_stream_takes_one_candidate(client: Client) -> None:
 def test_a_deadline_ends_the_work(client: Client) -> None:
     long = Document(path=PATH, prefix="int x = 0;\n" * 200_000)
     with pytest.raises(DeadlineExceeded):
-        client.complete(long, timeout=0.3)
+        client.complete(long, Limits(whole_prefix=True), timeout=0.3)
     client.complete(DOCUMENT, timeout=20)  # reading the rest of it would take longer
 
 

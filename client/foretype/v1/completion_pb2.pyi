@@ -135,6 +135,7 @@ class Limits(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     LENGTH_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    WHOLE_PREFIX_FIELD_NUMBER: _builtins.int
     until: Global___Boundary.ValueType
     candidates: _builtins.int
     """How many continuations at most: 1 to 10, by default 1."""
@@ -144,6 +145,12 @@ class Limits(_message.Message):
     """A continuation is cut before the product of its characters' probabilities falls below
     this, at the last end of a token. 0 to 1, by default 0: never cut.
     """
+    whole_prefix: _builtins.bool
+    """Whether the whole prefix is to be read first, however long that takes. Without it, the
+    answer does not wait for a long prefix of which much is new: that is read in the
+    background, and the continuations rest meanwhile on its last few thousand bytes, as if
+    the file began on that line. `context_bytes` says which it was.
+    """
     def __init__(
         self,
         *,
@@ -151,10 +158,11 @@ class Limits(_message.Message):
         candidates: _builtins.int = ...,
         length: _builtins.int = ...,
         confidence: _builtins.float = ...,
+        whole_prefix: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "confidence", b"confidence", "length", b"length", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "confidence", b"confidence", "length", b"length", "until", b"until", "whole_prefix", b"whole_prefix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -191,6 +199,11 @@ class CompleteResponse(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    CONTEXT_BYTES_FIELD_NUMBER: _builtins.int
+    context_bytes: _builtins.int
+    """How many bytes before the cursor the continuations rest on: all of them, or the last of
+    a long prefix (see Limits.whole_prefix).
+    """
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """Distinct, most probable first. Empty where nothing was sure enough."""
@@ -205,10 +218,11 @@ class CompleteResponse(_message.Message):
         candidates: _abc.Iterable[Global___Candidate] | None = ...,
         model: Global___ModelVersion | None = ...,
         timings: Global___Timings | None = ...,
+        context_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "model", b"model", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "context_bytes", b"context_bytes", "model", b"model", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -288,7 +302,7 @@ class Timings(_message.Message):
     """Reading the part of the prefix that no snapshot held."""
     search_ms: _builtins.float
     read_bytes: _builtins.int
-    """How many bytes of the prefix had to be read."""
+    """How many bytes of those that the answer rests on had to be read."""
     def __init__(
         self,
         *,
@@ -390,7 +404,10 @@ class StreamEnd(_message.Message):
     STOP_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    CONTEXT_BYTES_FIELD_NUMBER: _builtins.int
     stop: Global___Stop.ValueType
+    context_bytes: _builtins.int
+    """As in CompleteResponse."""
     @_builtins.property
     def model(self) -> Global___ModelVersion: ...
     @_builtins.property
@@ -401,10 +418,11 @@ class StreamEnd(_message.Message):
         stop: Global___Stop.ValueType = ...,
         model: Global___ModelVersion | None = ...,
         timings: Global___Timings | None = ...,
+        context_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "stop", b"stop", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_bytes", b"context_bytes", "model", b"model", "stop", b"stop", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

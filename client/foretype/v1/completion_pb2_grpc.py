@@ -94,7 +94,7 @@ class CompletionServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Predict(self, request, context):
-        """The most probable next characters.
+        """The most probable next characters, after the whole prefix.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,7 +48,7 @@ class CompletionStub:
     Stream: _grpc.UnaryStreamMultiCallable[_completion_pb2.StreamRequest, _completion_pb2.StreamResponse]
     """The best continuation, character by character as it is decided."""
     Predict: _grpc.UnaryUnaryMultiCallable[_completion_pb2.PredictRequest, _completion_pb2.PredictResponse]
-    """The most probable next characters."""
+    """The most probable next characters, after the whole prefix."""
     Score: _grpc.UnaryUnaryMultiCallable[_completion_pb2.ScoreRequest, _completion_pb2.ScoreResponse]
     """How surprised the model is by each character of a text."""
 
@@ -72,7 +72,7 @@ class CompletionAsyncStub(CompletionStub):
     Stream: _aio.UnaryStreamMultiCallable[_completion_pb2.StreamRequest, _completion_pb2.StreamResponse]  # type: ignore[assignment]
     """The best continuation, character by character as it is decided."""
     Predict: _aio.UnaryUnaryMultiCallable[_completion_pb2.PredictRequest, _completion_pb2.PredictResponse]  # type: ignore[assignment]
-    """The most probable next characters."""
+    """The most probable next characters, after the whole prefix."""
     Score: _aio.UnaryUnaryMultiCallable[_completion_pb2.ScoreRequest, _completion_pb2.ScoreResponse]  # type: ignore[assignment]
     """How surprised the model is by each character of a text."""
 
@@ -111,7 +111,7 @@ class CompletionServicer(metaclass=_abc_1.ABCMeta):
         request: _completion_pb2.PredictRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_completion_pb2.PredictResponse, _abc.Awaitable[_completion_pb2.PredictResponse]]:
-        """The most probable next characters."""
+        """The most probable next characters, after the whole prefix."""
 
     @_abc_1.abstractmethod
     def Score(

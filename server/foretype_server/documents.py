@@ -1,0 +1,32 @@
+"""What a request is about, and what its answer took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text with a cursor in it."""
+
+    workspace: str
+    path: str
+    prefix: bytes  # valid UTF-8
+    suffix: bytes
+
+
+@dataclass
+class Timings:
+    """Where the time of one request went, in seconds, and how much was read for it."""
+
+    arrived: float = field(default_factory=perf_counter)
+    queue: float = 0.0
+    read: float = 0.0
+    search: float = 0.0
+    read_bytes: int = 0
+    context_bytes: int = 0  # before the cursor: what the answer rests on
+
+    @property
+    def total(self) -> float:
+        return perf_counter() - self.arrived

@@ -1,0 +1,124 @@
+"""What is read for an answer, and what is left to the background."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from foretype_models.runtime import Runtime
+from foretype_server.documents import Document, Timings
+from foretype_server.reading import MAX_WAITING, NEAR, Reader
+from foretype_server.states import Snapshot
+
+T = TypeVar("T")
+
+LINE = b"        this.habitat = habitat;\n"
+COLD = Document("w", "Zoo.java", LINE * (6 * NEAR // len(LINE)), b"")
+
+
+@pytest.fixture
+def reader(runtime: Runtime) -> Reader:
+    return Reader(runtime, 2**24)
+
+
+def _result(work: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def _read(reader: Reader, document: Document, whole: bool = False) -> tuple[Snapshot, Timings]:
+    timings = Timings()
+    return _result(reader.read(document, whole, timings)), timings
+
+
+def _same(one: Snapshot, other: Snapshot) -> bool:
+    return np.array_equal(one.log_probs, other.log_probs)
+
+
+def _finish_background(reader: Reader) -> None:
+    while reader.read_in_background():
+        pass
+
+
+def test_a_short_text_is_read_whole(reader: Reader) -> None:
+    document = replace(COLD, prefix=COLD.prefix[: 2 * NEAR])
+    timings = _read(reader, document)[1]
+    assert timings.context_bytes == timings.read_bytes == 2 * NEAR
+    assert not reader.read_in_background()
+
+
+def test_of_a_long_one_the_end_is_read_as_if_the_file_began_there(
+    reader: Reader, runtime: Runtime
+) -> None:
+    snapshot, timings = _read(reader, COLD)
+    assert NEAR - len(LINE) <= timings.context_bytes <= 2 * NEAR
+    assert timings.read_bytes == timings.context_bytes
+    end = COLD.prefix[-timings.context_bytes :]
+    assert end.startswith(LINE)
+    assert _same(snapshot, _read(Reader(runtime, 2**24), replace(COLD, prefix=end))[0])
+
+
+def test_typing_on_reads_no_more_than_what_is_typed(reader: Reader) -> None:
+    _read(reader, COLD)
+    for length in range(1, 20):
+        typed = replace(COLD, prefix=COLD.prefix + LINE[:length])
+        assert _read(reader, typed)[1].read_bytes == 1
+
+
+def test_once_the_background_has_read_it_the_whole_text_counts(
+    reader: Reader, runtime: Runtime
+) -> None:
+    _read(reader, COLD)
+    _finish_background(reader)
+    snapshot, timings = _read(reader, COLD)
+    assert (timings.read_bytes, timings.context_bytes) == (0, len(COLD.prefix))
+    assert _same(snapshot, _read(Reader(runtime, 2**24), COLD, whole=True)[0])
+
+
+def test_who_asks_for_the_whole_text_waits_for_it(reader: Reader) -> None:
+    timings = _read(reader, COLD, whole=True)[1]
+    assert timings.read_bytes == timings.context_bytes == len(COLD.prefix)
+    assert not reader.read_in_background()
+
+
+def test_the_background_reads_the_newest_text_of_a_file_and_no_older_one(reader: Reader) -> None:
+    edited = replace(COLD, prefix=b"// edited\n" + COLD.prefix)
+    _read(reader, COLD)
+    _read(reader, edited)
+    _finish_background(reader)
+    assert _read(reader, edited)[1].context_bytes == len(edited.prefix)
+    assert _read(reader, COLD)[1].context_bytes < len(COLD.prefix)
+
+
+def test_the_file_that_was_asked_for_last_is_read_first(reader: Reader) -> None:
+    files = [replace(COLD, path=f"{n}.java") for n in range(MAX_WAITING + 1)]
+    for file in files:
+        _read(reader, file)
+    while _read(reader, files[-1])[1].context_bytes < len(COLD.prefix):
+        assert reader.read_in_background()
+    assert _read(reader, files[-2])[1].context_bytes < len(COLD.prefix)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    unit=st.text(alphabet="ab é漢😀\n", min_size=1, max_size=12),
+    bytes_more=st.integers(0, 2 * NEAR),
+)
+def test_what_is_read_is_never_less_than_asked_nor_begins_inside_a_character(
+    runtime: Runtime, unit: str, bytes_more: int
+) -> None:
+    text = unit * ((2 * NEAR + bytes_more) // len(unit.encode()) + 1)
+    document = replace(COLD, prefix=text.encode())
+    timings = _read(Reader(runtime, 2**24), document)[1]
+    end = document.prefix[-timings.context_bytes :].decode()
+    assert text.endswith(end)
+    assert len(end.encode()) > NEAR // 2
