@@ -1,12 +1,14 @@
 """Time from a keystroke to its suggestion, at the gRPC server and through the language server.
 
-Types a line into the middle of the last method of a Java file, one character at a time, as
+Types two lines into the middle of the last method of a Java file, a character at a time, as
 an editor does: through gRPC with the whole text in every request, through the language
 server with a didChange and an inlineCompletion request. For a file of 100 lines and one of
 5,000 lines (the same class again and again).
 
-    cold   the first suggestion after the file was opened: all of it has to be read
-    warm   every keystroke after that
+    cold      the first suggestion after the file was opened
+    reading   the rest of the first line, while a long file is read in the background
+    whole     how long it then took until all of it was read
+    warm      every keystroke of the second line
 
     python benchmarks/keystroke.py [--json] [--model NAME_OR_PATH] [--repeats N]
 """
@@ -22,7 +24,7 @@ import platform
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -34,7 +36,7 @@ from pygls.lsp.client import LanguageClient
 from rich.console import Console
 from rich.table import Table
 
-from foretype.client import AsyncClient, Document
+from foretype.client import AsyncClient, Document, Limits
 
 EXAMPLE = Path(__file__).parent / "example/src/main/java/org/example/text/Words.java"
 PATH = "src/main/java/org/example/text/Words.java"
@@ -49,6 +51,8 @@ class Row:
     through: str
     lines: int
     cold: float  # median over the repeats
+    reading: float  # median of the first line's other keystrokes
+    whole: float | None  # median over the repeats; unseen through the language server
     p50: float
     p95: float
     p99: float
@@ -60,6 +64,10 @@ class Typist(Protocol):
 
     async def suggestion(self, prefix: str, suffix: str) -> int:
         """Shows the text around the cursor; the number of suggestions for it."""
+        ...
+
+    async def wait_until_read(self, prefix: str) -> None:
+        """Returns when all of the text has been read."""
         ...
 
 
@@ -74,23 +82,31 @@ class OverGrpc:
         document = Document(path=self._path, language="java", prefix=prefix, suffix=suffix)
         return len((await self._client.complete(document)).candidates)
 
+    async def wait_until_read(self, prefix: str) -> None:
+        document = Document(path=self._path, language="java", prefix=prefix)
+        await self._client.complete(document, Limits(whole_prefix=True), timeout=120)
+
 
 class OverLsp:
-    """The document is opened once; then an edit and a request for each keystroke."""
+    """The document is opened once; then an edit and a request for each keystroke.
 
-    def __init__(self, client: LanguageClient, path: str) -> None:
+    A language client cannot see when a file has been read, so it waits for `seconds`.
+    """
+
+    def __init__(self, client: LanguageClient, path: str, seconds: float = 0.0) -> None:
         self._client = client
+        self._seconds = seconds
         self._uri = f"file:///workspace/{path}"
         self._prefix = ""
         self._version = 0
 
     async def suggestion(self, prefix: str, suffix: str) -> int:
-        line, column = prefix.count("\n"), len(prefix) - prefix.rfind("\n") - 1
+        position = _end(prefix)
         if not self._version:
             item = types.TextDocumentItem(self._uri, "java", 1, prefix + suffix)
             self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
         else:
-            before = types.Position(line, column - len(prefix) + len(self._prefix))
+            before = _end(self._prefix)
             change = types.TextDocumentContentChangePartial(
                 text=prefix[len(self._prefix) :], range=types.Range(before, before)
             )
@@ -103,10 +119,17 @@ class OverLsp:
             types.InlineCompletionParams(
                 context=types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked),
                 text_document=types.TextDocumentIdentifier(self._uri),
-                position=types.Position(line, column),
+                position=position,
             )
         )
         return len(answer) if isinstance(answer, list) else 0
+
+    async def wait_until_read(self, prefix: str) -> None:
+        await asyncio.sleep(self._seconds)
+
+
+def _end(text: str) -> types.Position:
+    return types.Position(text.count("\n"), len(text) - text.rfind("\n") - 1)
 
 
 def text(lines: int) -> tuple[str, str]:
@@ -125,16 +148,42 @@ def text(lines: int) -> tuple[str, str]:
 async def measure(typists: list[Typist], lines: int, through: str) -> Row:
     """A typist for each repeat: all of them have a file of their own to open."""
     prefix, suffix = text(lines)
-    cold: list[float] = []
-    warm: list[float] = []
+    cold, reading, whole, warm = (list[float]() for _ in range(4))
     for typist in typists:
-        for typed in range(1, len(TYPED) + 1):
-            began = perf_counter()
-            await typist.suggestion(prefix + TYPED[:typed], suffix)
-            (warm if typed > 1 else cold).append((perf_counter() - began) * 1e3)
+        first, *others = await _type(typist, prefix, suffix)
+        cold.append(first)
+        reading += others
+        began = perf_counter()
+        await typist.wait_until_read(prefix + TYPED)
+        whole.append((perf_counter() - began) * 1e3)
+        warm += await _type(typist, prefix + TYPED + "\n", suffix)
     p50, p95, p99 = (float(p) for p in np.percentile(warm, (50, 95, 99)))
     total = prefix.count("\n") + suffix.count("\n") + 1
-    return Row(through, total, float(np.median(cold)), p50, p95, p99, len(warm))
+    return Row(
+        through=through,
+        lines=total,
+        cold=_median(cold),
+        reading=_median(reading),
+        whole=_median(whole),
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        keystrokes=len(warm),
+    )
+
+
+def _median(times: list[float]) -> float:
+    return float(np.median(times))
+
+
+async def _type(typist: Typist, prefix: str, suffix: str) -> list[float]:
+    """Types a line; the milliseconds that each suggestion took."""
+    times: list[float] = []
+    for typed in range(1, len(TYPED) + 1):
+        began = perf_counter()
+        await typist.suggestion(prefix + TYPED[:typed], suffix)
+        times.append((perf_counter() - began) * 1e3)
+    return times
 
 
 @asynccontextmanager
@@ -182,9 +231,11 @@ async def run(model: str, repeats: int) -> list[Row]:
             names = [f"{lines}/{n}/{PATH}" for n in range(repeats)]
             rows.append(await measure([OverGrpc(grpc, name) for name in names], lines, "gRPC"))
     async with lsp_client(model) as lsp:
-        for lines in SIZES:
+        for lines, row in zip(SIZES, tuple(rows), strict=True):
             names = [f"{lines}/{n}/{PATH}" for n in range(repeats)]
-            rows.append(await measure([OverLsp(lsp, name) for name in names], lines, "LSP"))
+            enough = 0.5 + 2 * (row.whole or 0) / 1e3
+            typists: list[Typist] = [OverLsp(lsp, name, enough) for name in names]
+            rows.append(replace(await measure(typists, lines, "LSP"), whole=None))
     return rows
 
 
@@ -200,12 +251,12 @@ def main() -> None:
         machine = f"{platform.machine()}, {os.cpu_count()} cores"
         print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2))
         return
-    table = Table("through", "lines", "cold ms", "warm p50 ms", "p95", "p99", "keystrokes")
+    columns = ("through", "lines", "cold ms", "reading", "whole", "warm p50", "p95", "p99")
+    table = Table(*columns, "keystrokes")
     for row in rows:
-        times = (row.cold, row.p50, row.p95, row.p99)
-        table.add_row(
-            *(row.through, f"{row.lines:,}", *(f"{t:.1f}" for t in times), str(row.keystrokes))
-        )
+        times = (row.cold, row.reading, row.whole, row.p50, row.p95, row.p99)
+        shown = ("" if t is None else f"{t:,.1f}" for t in times)
+        table.add_row(row.through, f"{row.lines:,}", *shown, str(row.keystrokes))
     Console().print(table)
 
 

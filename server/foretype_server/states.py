@@ -20,6 +20,7 @@ import numpy.typing as npt
 from foretype_models.runtime import State
 
 BLOCK = 256  # bytes
+_RECENT = 8  # texts whose digests are at hand for the next request
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,20 @@ class Origin:
     """A text and the digests at the ends of its blocks. Texts of different workspaces or
     paths never share a snapshot."""
 
-    def __init__(self, key: bytes, workspace: str, path: str, text: bytes) -> None:
+    def __init__(
+        self, key: bytes, workspace: str, path: str, text: bytes, earlier: Origin | None = None
+    ) -> None:
+        """`earlier` is one of the same workspace and path, whose digests are taken over as far
+        as the texts are the same: after a keystroke only the last block is new."""
         self.path = path
         self.text = text
-        scope = b"\0".join(hashlib.sha256(s.encode()).digest() for s in (workspace, path))
-        self.digests = [hashlib.blake2b(scope, key=key, digest_size=16).digest()]
-        for start in range(0, len(text) - BLOCK + 1, BLOCK):
+        if earlier is not None:
+            same = _common_length(earlier.text, text) // BLOCK
+            self.digests = earlier.digests[: same + 1]
+        else:
+            scope = b"\0".join(hashlib.sha256(s.encode()).digest() for s in (workspace, path))
+            self.digests = [hashlib.blake2b(scope, key=key, digest_size=16).digest()]
+        for start in range((len(self.digests) - 1) * BLOCK, len(text) - BLOCK + 1, BLOCK):
             block = self.digests[-1] + text[start : start + BLOCK]
             self.digests.append(hashlib.blake2b(block, key=key, digest_size=16).digest())
 
@@ -51,6 +60,15 @@ class Origin:
         """Where the snapshot after the first `length` bytes lies: digest and tail."""
         block = length // BLOCK
         return self.digests[block], self.text[block * BLOCK : length]
+
+
+def _common_length(one: bytes, other: bytes) -> int:
+    """How many bytes both begin with."""
+    length = min(len(one), len(other))
+    if one[:length] == other[:length]:
+        return length
+    pair = (np.frombuffer(text, np.uint8, length) for text in (one, other))
+    return int(np.argmax(np.not_equal(*pair)))
 
 
 class Snapshots:
@@ -64,11 +82,17 @@ class Snapshots:
         self._key = secrets.token_bytes(32)
         self._snapshots: OrderedDict[tuple[bytes, bytes], Snapshot] = OrderedDict()
         self._tails: dict[bytes, set[bytes]] = {}  # of the snapshots at each digest
+        self._recent: OrderedDict[tuple[str, str], Origin] = OrderedDict()
         self.nbytes = 0
 
     def origin(self, workspace: str, path: str, text: bytes) -> Origin:
         """The addresses of a document's text; its path is read before it."""
-        return Origin(self._key, workspace, path, text)
+        earlier = self._recent.pop((workspace, path), None)
+        origin = Origin(self._key, workspace, path, text, earlier)
+        self._recent[workspace, path] = origin
+        if len(self._recent) > _RECENT:
+            self._recent.popitem(last=False)
+        return origin
 
     def deepest(self, origin: Origin) -> tuple[int, Snapshot] | None:
         """The longest beginning of the text that has a snapshot: its length and that."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretype_models.runtime import State
-from foretype_server.states import BLOCK, Snapshot, Snapshots
+from foretype_server.states import BLOCK, Origin, Snapshot, Snapshots
 
 _FLOATS = 64
 
@@ -84,3 +84,18 @@ def test_what_is_found_belongs_to_the_text_and_the_store_stays_in_bounds(
         found = store.deepest(store.origin("", "", text))
         if found is not None:
             assert texts[_number(found[1])] == text[: found[0]]
+
+
+@given(
+    text=st.binary(max_size=4 * BLOCK),
+    cut=st.integers(0, 4 * BLOCK),
+    inserted=st.binary(max_size=BLOCK + 3),
+)
+def test_the_digests_of_an_edited_text_are_those_of_a_text_never_seen_before(
+    text: bytes, cut: int, inserted: bytes
+) -> None:
+    edited = text[:cut] + inserted + text[cut // 2 :]
+    before = Origin(b"key", "w", "p", text)
+    after = Origin(b"key", "w", "p", edited, earlier=before)
+    assert after.digests == Origin(b"key", "w", "p", edited).digests
+    assert before.digests == Origin(b"key", "w", "p", text).digests

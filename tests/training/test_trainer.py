@@ -124,6 +124,14 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     torch.testing.assert_close(part.output.weight, trained.network.output.weight)
 
 
+def test_what_is_validated_and_kept_is_the_average_of_the_weights(tmp_path: Path) -> None:
+    """Over all steps, here of a rate too high to settle down, and not the last ones."""
+    restless = replace(SETTINGS, learning_rate=0.1, decay=0.0, validations=1)
+    last = _trainer(tmp_path, replace(restless, average=0.0)).run().calibration.bits
+    mean = _trainer(tmp_path, replace(restless, average=0.5)).run().calibration.bits
+    assert mean < last
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [

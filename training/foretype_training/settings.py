@@ -40,6 +40,7 @@ class Settings:
     decay: float = 0.8  # share of the steps, at the end, in which the rate falls to zero
     dropout: float = 0.1
     clip: float = 1.0  # of the gradient's norm
+    average: float = 0.05  # share of the steps over which weights are averaged, 0 for none
     validations: int = 12  # times the validation files are measured
     seed: int = 1
 
@@ -57,7 +58,7 @@ class Settings:
             value = getattr(self, name)
             if not above < value <= limit:
                 raise InputError(f"{name} must be above {above} and at most {limit}, not {value}")
-        for name in ("warmup", "decay", "dropout"):
+        for name in ("warmup", "decay", "dropout", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(
                     f"{name} must be at least 0 and below 1, not {getattr(self, name)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +112,7 @@ class Trainer:
         self.network = Network(settings.architecture, settings.dropout).to(device)
         if base is not None:
             self.network.load_state_dict(base.weights)
+        self._average = deepcopy(self.network).eval()
         self._optimizer = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99), fused=True)
         self._lanes = Lanes(training, settings.batch, settings.window, settings.seed)
         self._reader = Reader(self.network, ngrams.of, settings.batch)
@@ -138,6 +140,7 @@ class Trainer:
                     " resume with the same, or choose another --out"
                 )
         self.network.load_state_dict(checkpoint.part("network"))
+        self._average.load_state_dict(checkpoint.part("average"))
         self._best = checkpoint.part("best")
         _load_moments(self._optimizer, checkpoint.part("adam"), progress["step"])
         self._reader.state = tuple(
@@ -186,6 +189,7 @@ class Trainer:
         """Writes the checkpoint."""
         tensors = {
             **{f"network.{k}": v for k, v in self.network.state_dict().items()},
+            **{f"average.{k}": v for k, v in self._average.state_dict().items()},
             **{f"best.{k}": v for k, v in self._best.items()},
             **{f"adam.{k}": v for k, v in _moments(self._optimizer).items()},
             **{f"state.{i}": s for i, s in enumerate(self._reader.state)},
@@ -223,6 +227,17 @@ class Trainer:
         self._running = bits if self._running is None else 0.98 * self._running + 0.02 * bits
         self._step += 1
         self._symbols += count
+        self._update_average()
+
+    def _update_average(self) -> None:
+        """A running mean of the weights, which is often better than the last ones (Polyak &
+        Juditsky 1992; Izmailov et al. 2018, "Averaging weights leads to wider optima")."""
+        steps = max(1.0, min(self._step, self.settings.average * self.steps))
+        with torch.no_grad():
+            for mean, weight in zip(
+                self._average.parameters(), self.network.parameters(), strict=True
+            ):
+                mean.lerp_(weight, 1 / steps)
 
     def _next_to_learn(self, windows: Iterator[Window]) -> tuple[Window, int]:
         """The next window that has targets, and how many."""
@@ -240,10 +255,10 @@ class Trainer:
     def _validate(self) -> None:
         """Measures the validation files and keeps the weights if they are the best so far."""
         bits = bits_per_character(
-            self.network, self._ngrams.table, self._validation, self.precision
+            self._average, self._ngrams.table, self._validation, self.precision
         )
         if all(bits < point.validation for point in self._curve):
-            self._best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+            self._best = {k: v.detach().clone() for k, v in self._average.state_dict().items()}
         assert self._running is not None
         self._curve.append(CurvePoint(self._symbols, self._running, bits))
 
