@@ -150,5 +150,6 @@ class Network(nn.Module):
         """Dropout with one mask for all time steps (variational: Gal & Ghahramani 2016)."""
         if not self.training or self.dropout == 0:
             return x
-        mask = torch.rand(1, *x.shape[1:], device=x.device) >= self.dropout
+        # Drawn on the CPU, whose generator a checkpoint holds.
+        mask = torch.rand(1, *x.shape[1:]).to(x.device) >= self.dropout
         return x * mask / (1 - self.dropout)

@@ -124,12 +124,12 @@ class Compute:
                 job.result.cancel()
 
     def _some_background(self) -> bool:
-        """A slice of the background; whether there was one. What fails there ends no thread."""
+        """A slice of the background; whether there may be more. What fails ends no thread."""
         try:
             return self._background()
         except Exception:
             _log.exception("work in the background failed")
-            return False
+            return True
 
     def _next(self, wait: bool) -> _Job[Any, Any] | None:
         """The job whose turn it is; None where there is none, or the end has come."""

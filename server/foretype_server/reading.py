@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from foretype_models import alphabet
@@ -17,6 +17,19 @@ NEAR = 2048
 MAX_WAITING = 16  # texts to be read in the background; the oldest leave
 
 
+@dataclass
+class _Unfinished:
+    """A text that is being read in the background, and how far that is."""
+
+    origin: Origin
+    position: int
+    snapshot: Snapshot | None
+
+    @property
+    def done(self) -> bool:
+        return self.snapshot is not None and self.position == len(self.origin.text)
+
+
 class Reader:
     """The snapshot after any text, from the deepest one that is known on.
 
@@ -26,7 +39,7 @@ class Reader:
     def __init__(self, runtime: Runtime, snapshot_bytes: int) -> None:
         self._runtime = runtime
         self._snapshots = Snapshots(snapshot_bytes)
-        self._waiting: OrderedDict[tuple[str, str], Origin] = OrderedDict()  # newest last
+        self._waiting: OrderedDict[tuple[str, str], _Unfinished] = OrderedDict()  # newest last
 
     def read(
         self, document: Document, whole: bool, timings: Timings
@@ -35,15 +48,16 @@ class Reader:
 
         Where much of the prefix is new, and it need not be the `whole`, that is left to the
         background, and the snapshot is the one after the prefix's end alone: what a file
-        would give that begins on that line.
+        would give that begins there.
         """
         began = perf_counter()
         timings.queue = began - timings.arrived
         origin, position, snapshot = self._known(document)
+        self._waiting.pop((document.workspace, document.path), None)
         if not whole and len(document.prefix) - position > 2 * NEAR:
-            self._leave_to_background(document, origin)
+            self._leave_to_background(document, _Unfinished(origin, position, snapshot))
             end = document.prefix[_near(document.prefix) :]
-            origin, position, snapshot = self._known(replace(document, prefix=end))
+            origin, position, snapshot = self._known(replace(document, prefix=end), is_end=True)
         length = timings.context_bytes = len(origin.text)
         timings.read_bytes = length - position
         while snapshot is None or position < length:
@@ -56,30 +70,29 @@ class Reader:
         return snapshot
 
     def read_in_background(self) -> bool:
-        """Reads one block of what waits, the newest text first; whether anything waited."""
+        """Reads one block of what waits, the newest text first; whether anything waited.
+
+        A text that cannot be read leaves, and holds up no other.
+        """
         if not self._waiting:
             return False
-        key, origin = next(reversed(self._waiting.items()))
-        position, snapshot = self._deepest(origin)
-        if snapshot is not None and position == len(origin.text):
-            del self._waiting[key]
-        else:
-            self._step(origin, position, snapshot)
+        key, text = self._waiting.popitem()
+        text.position, text.snapshot = self._step(text.origin, text.position, text.snapshot)
+        if not text.done:
+            self._waiting[key] = text
         return True
 
-    def _known(self, document: Document) -> tuple[Origin, int, Snapshot | None]:
+    def _known(
+        self, document: Document, is_end: bool = False
+    ) -> tuple[Origin, int, Snapshot | None]:
         """Of a document's prefix: where it lies, how much of it is known, and the snapshot
         after that."""
-        origin = self._snapshots.origin(document.workspace, document.path, document.prefix)
-        return origin, *self._deepest(origin)
+        origin = self._snapshots.origin(document.workspace, document.path, document.prefix, is_end)
+        position, snapshot = self._snapshots.deepest(origin) or (0, None)
+        return origin, position, snapshot
 
-    def _deepest(self, origin: Origin) -> tuple[int, Snapshot | None]:
-        return self._snapshots.deepest(origin) or (0, None)
-
-    def _leave_to_background(self, document: Document, origin: Origin) -> None:
-        key = document.workspace, document.path
-        self._waiting[key] = origin
-        self._waiting.move_to_end(key)
+    def _leave_to_background(self, document: Document, text: _Unfinished) -> None:
+        self._waiting[document.workspace, document.path] = text
         if len(self._waiting) > MAX_WAITING:
             self._waiting.popitem(last=False)
 
@@ -103,10 +116,10 @@ def _near(prefix: bytes) -> int:
     """Where the end of a long text begins that is read in place of it.
 
     It stays where it is while a few thousand characters are typed, so that they are read
-    once, and lies at a line's start where there is one.
+    once, and lies at a line's start where one is not far.
     """
     start = (len(prefix) // NEAR - 1) * NEAR
-    line = prefix.find(b"\n", start, start + NEAR) + 1
+    line = prefix.find(b"\n", start, start + NEAR // 2) + 1
     while not line and alphabet.is_continuation(prefix[start]):
         start += 1
     return line or start

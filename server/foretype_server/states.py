@@ -82,14 +82,18 @@ class Snapshots:
         self._key = secrets.token_bytes(32)
         self._snapshots: OrderedDict[tuple[bytes, bytes], Snapshot] = OrderedDict()
         self._tails: dict[bytes, set[bytes]] = {}  # of the snapshots at each digest
-        self._recent: OrderedDict[tuple[str, str], Origin] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, str, bool], Origin] = OrderedDict()
         self.nbytes = 0
 
-    def origin(self, workspace: str, path: str, text: bytes) -> Origin:
-        """The addresses of a document's text; its path is read before it."""
-        earlier = self._recent.pop((workspace, path), None)
+    def origin(self, workspace: str, path: str, text: bytes, is_end: bool = False) -> Origin:
+        """The addresses of a document's text; its path is read before it.
+
+        A text that `is_end` of a longer one lies where any other would. Saying so lets the
+        longer one keep its digests for its next keystroke.
+        """
+        earlier = self._recent.pop((workspace, path, is_end), None)
         origin = Origin(self._key, workspace, path, text, earlier)
-        self._recent[workspace, path] = origin
+        self._recent[workspace, path, is_end] = origin
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
         return origin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Generator
 
 import pytest
@@ -91,6 +92,17 @@ def test_a_keystroke_reads_one_character_and_an_edit_less_than_a_block_too_much(
     assert _complete(engine, _document(text + "x"))[1].read_bytes == 1
     jumped = _complete(engine, _document(text[: 2 * BLOCK + 7]))[1]
     assert jumped.read_bytes == 7
+
+
+def test_a_long_file_is_read_while_nobody_asks(engine: Engine) -> None:
+    long = _document(40 * TEXT)
+    near = context = _complete(engine, long)[1].context_bytes
+    assert near < len(long.prefix)
+    tries = 0
+    while context == near and (tries := tries + 1) < 600:
+        time.sleep(0.05)
+        context = _complete(engine, long)[1].context_bytes
+    assert context == len(long.prefix)
 
 
 def test_nothing_is_shared_between_workspaces(engine: Engine) -> None:
@@ -187,6 +199,43 @@ async def test_short_work_is_done_while_long_work_is_under_way() -> None:
     task.cancel()
     await _until(endless.given_up)
     compute.close()
+
+
+async def test_the_background_has_its_turn_when_there_is_no_job() -> None:
+    left, read = 3, threading.Event()
+
+    def background() -> bool:
+        nonlocal left
+        left -= 1
+        if left == 2:
+            raise MemoryError("which ends no thread")
+        if left == 0:
+            read.set()
+        return left > 0
+
+    compute, endless = Compute(capacity=1, background=background), _Endless()
+    task = asyncio.create_task(compute.run(endless.work()))
+    await _until(endless.started)
+    assert left == 3
+    task.cancel()
+    await _until(read)
+    await asyncio.to_thread(compute.close)
+
+
+async def test_closing_does_not_wait_for_the_background() -> None:
+    started = threading.Event()
+
+    def background() -> bool:
+        started.set()
+        return True
+
+    def short() -> Generator[None, None, None]:
+        yield
+
+    compute = Compute(capacity=1, background=background)
+    await compute.run(short())
+    await _until(started)
+    await asyncio.to_thread(compute.close)
 
 
 async def test_closing_gives_up_what_is_under_way() -> None:

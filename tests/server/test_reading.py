@@ -99,6 +99,25 @@ def test_the_background_reads_the_newest_text_of_a_file_and_no_older_one(reader:
     assert _read(reader, COLD)[1].context_bytes < len(COLD.prefix)
 
 
+def test_a_text_that_fails_in_the_background_holds_up_no_other(
+    reader: Reader, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(COLD, path="Other.java")
+    _read(reader, other)
+    _read(reader, COLD)
+    with monkeypatch.context() as broken:
+        broken.setattr(runtime, "read", _fail)
+        with pytest.raises(MemoryError):
+            reader.read_in_background()
+    _finish_background(reader)
+    assert _read(reader, other)[1].context_bytes == len(other.prefix)
+    assert _read(reader, COLD)[1].context_bytes < len(COLD.prefix)
+
+
+def _fail(*_: object) -> None:
+    raise MemoryError
+
+
 def test_the_file_that_was_asked_for_last_is_read_first(reader: Reader) -> None:
     files = [replace(COLD, path=f"{n}.java") for n in range(MAX_WAITING + 1)]
     for file in files:
@@ -110,15 +129,18 @@ def test_the_file_that_was_asked_for_last_is_read_first(reader: Reader) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    unit=st.text(alphabet="ab é漢😀\n", min_size=1, max_size=12),
+    unit=st.text(alphabet="ab é漢😀", min_size=1, max_size=12),
+    line=st.integers(1, 2 * NEAR),
     bytes_more=st.integers(0, 2 * NEAR),
 )
-def test_what_is_read_is_never_less_than_asked_nor_begins_inside_a_character(
-    runtime: Runtime, unit: str, bytes_more: int
+def test_the_end_that_is_read_is_never_short_nor_begins_inside_a_character(
+    runtime: Runtime, unit: str, line: int, bytes_more: int
 ) -> None:
-    text = unit * ((2 * NEAR + bytes_more) // len(unit.encode()) + 1)
+    """However long the lines are."""
+    whole_line = unit * (line // len(unit.encode()) + 1) + "\n"
+    text = whole_line * ((2 * NEAR + bytes_more) // len(whole_line.encode()) + 1)
     document = replace(COLD, prefix=text.encode())
     timings = _read(Reader(runtime, 2**24), document)[1]
     end = document.prefix[-timings.context_bytes :].decode()
     assert text.endswith(end)
-    assert len(end.encode()) > NEAR // 2
+    assert len(end.encode()) >= NEAR // 2

@@ -109,7 +109,17 @@ def test_a_single_file_is_read_with_the_base_alone_then_and_later() -> None:
     [file] = _files([b"abababab"])
     counted = _count([file], (2,), Ngrams.empty())
     assert not any(_look_up(counted.table, 2, file))
-    assert counted.of(0) is counted.table
+    assert not any(_look_up(counted.of(0), 2, file))
+
+
+def test_a_single_file_is_not_read_with_a_base_that_was_counted_on_it() -> None:
+    [file, other] = _files([b"abababab", b"xyxyxy"])
+    base = _count([file, file, other], (2,), Ngrams.empty()).table
+    counted = _count([file], (2,), base)
+    repeated = slice(4, -1)  # of the text; what begins and ends it stands there once
+    assert not any(_look_up(counted.of(0), 2, file)[repeated])
+    assert any(_look_up(counted.of(0), 2, other)[repeated])
+    assert counted.table is base
 
 
 @pytest.mark.parametrize("count", [2, 20])

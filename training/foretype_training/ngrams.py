@@ -46,22 +46,23 @@ def count(
     base: Ngrams,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CrossFitted:
-    """Counts the files' n-grams; `base` answers for contexts that stand in none of them.
+    """Counts the files' n-grams; `base` answers for contexts that they do not know.
 
-    For no others, not even for those that a file is read without: where `base` was counted
-    on these files too, its answers are what cross-fitting has to keep from the network.
+    While the network trains, not even for those that only the file itself knows, and which
+    it is therefore read without: where `base` was counted on these files too, its answers
+    are what cross-fitting has to keep from the network.
 
     With a single file there are no others to count on, so `base` alone is read, then too
     when the training is over: the network has learned nothing of any other answer.
     """
-    if len(files) == 1:
-        return CrossFitted(base, [base])
     parts: list[list[Ngrams]] = []
     for done, length in enumerate(architecture.ngrams):
         progress(done, len(architecture.ngrams))
         parts.append(_count_length(length, files))
     *folds, whole = (_join([part[k] for part in parts]) for k in range(FOLDS + 1))
     unseen = base.without(whole)
+    if len(files) == 1:
+        return CrossFitted(base, [unseen])
     return CrossFitted(whole.over(base), [fold.over(unseen) for fold in folds])
 
 

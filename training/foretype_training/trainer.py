@@ -30,8 +30,8 @@ from foretype_training.settings import Precision, Settings
 from foretype_training.windows import IGNORED, Lanes, Window
 
 CHECKPOINT_SECONDS = 60.0
-BASE_SHARES = (0.2, 0.4, 0.6, 0.8)
-"""How much of the base's weights may be left in the trained ones."""
+BASE_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
+"""How much of the base's weights may be left in the trained ones; all, where nothing helped."""
 
 
 @dataclass(frozen=True)
@@ -267,13 +267,12 @@ class Trainer:
 
         The mean of what a network was and what it became is often better than either, for
         nothing (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). How much of
-        each, the validation files say: along the line between them there is one minimum.
+        each, the validation files say.
         """
-        chosen, calibration = 0.0, self._calibrated(0.0)
-        for share in BASE_SHARES if self._base else ():
-            if (other := self._calibrated(share)).bits >= calibration.bits:
-                break
-            chosen, calibration = share, other
+        shares = (0.0, *(BASE_SHARES if self._base else ()))
+        found = {share: self._calibrated(share) for share in shares}
+        chosen = min(found, key=lambda share: found[share].bits)
+        calibration = found[chosen]
         self._load_mixed(chosen)
         calibration.apply(self.network)
         return chosen, calibration

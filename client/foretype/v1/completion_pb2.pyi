@@ -146,10 +146,11 @@ class Limits(_message.Message):
     this, at the last end of a token. 0 to 1, by default 0: never cut.
     """
     whole_prefix: _builtins.bool
-    """Whether the whole prefix is to be read first, however long that takes. Without it, the
-    answer does not wait for a long prefix of which much is new: that is read in the
-    background, and the continuations rest meanwhile on its last few thousand bytes, as if
-    the file began on that line. `context_bytes` says which it was.
+    """Whether the whole prefix is to be read first, if that takes no longer than a request
+    may. Without it, the answer does not wait for a long prefix of which much is new: that is
+    read in the background, also after a call was cancelled, and the continuations rest
+    meanwhile on its last few thousand bytes, as if the file began there. `context_bytes`
+    says which it was.
     """
     def __init__(
         self,
