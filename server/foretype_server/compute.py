@@ -117,7 +117,7 @@ class Compute:
                     with self._changed:
                         self._jobs.remove(job)
                 idle = False
-            elif not self._closed:
+            else:
                 idle = not self._some_background()
         with self._changed:
             for job in self._jobs:

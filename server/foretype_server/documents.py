@@ -1,9 +1,12 @@
-"""What a request is about, and what its answer took."""
+"""What a request is about, what it allows, and what its answer took."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import perf_counter
+
+from foretype_server.boundaries import Until
+from foretype_server.search import Options
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,19 @@ class Document:
     path: str
     prefix: bytes  # valid UTF-8
     suffix: bytes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far a continuation goes, and on what it may rest.
+
+    Unless the `whole_prefix` is to be read first, it rests on the prefix's end alone as long
+    as the rest of a long one is still being read: `Timings.context_bytes` says on how much.
+    """
+
+    until: Until
+    options: Options
+    whole_prefix: bool = False
 
 
 @dataclass

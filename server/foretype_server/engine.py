@@ -16,9 +16,9 @@ from foretype_models.runtime import Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import Compute
-from foretype_server.documents import Document, Timings
+from foretype_server.documents import Document, Limits, Timings
 from foretype_server.reading import Reader
-from foretype_server.search import Candidate, Character, Options, Stop
+from foretype_server.search import Candidate, Character, Stop
 from foretype_server.states import BLOCK
 
 T = TypeVar("T")
@@ -66,45 +66,27 @@ class Engine:
         self._compute.close()
 
     async def complete(
-        self,
-        document: Document,
-        until: Until,
-        options: Options,
-        timings: Timings,
-        whole: bool = False,
+        self, document: Document, limits: Limits, timings: Timings
     ) -> list[Candidate]:
-        """The most probable continuations at the cursor, best first.
-
-        Unless the `whole` prefix is to be read first, they rest on its end alone as long as
-        the rest of a long one is still being read: `timings.context_bytes` says on how much.
-        """
+        """The most probable continuations at the cursor, best first."""
 
         def work() -> Generator[None, None, list[Candidate]]:
-            start = yield from self._reader.read(document, whole, timings)
-            progress = _progress(document, until)
-            return (
-                yield from _timed(timings, search.search(self._runtime, start, progress, options))
-            )
+            start = yield from self._reader.read(document, limits.whole_prefix, timings)
+            progress = _progress(document, limits.until)
+            found = search.search(self._runtime, start, progress, limits.options)
+            return (yield from _timed(timings, found))
 
         return await self._compute.run(work())
 
     def stream(
-        self,
-        document: Document,
-        until: Until,
-        options: Options,
-        timings: Timings,
-        whole: bool = False,
+        self, document: Document, limits: Limits, timings: Timings
     ) -> AsyncIterator[Character | Stop]:
-        """The best continuation, character by character; the last item says why it ended.
-
-        For `whole` see `complete`.
-        """
+        """The best continuation, character by character; the last item says why it ended."""
 
         def work() -> Generator[list[Character | Stop], None, list[Character | Stop]]:
-            start = yield from _silently(self._reader.read(document, whole, timings))
-            progress = _progress(document, until)
-            found = search.stream(self._runtime, start, progress, options)
+            start = yield from _silently(self._reader.read(document, limits.whole_prefix, timings))
+            progress = _progress(document, limits.until)
+            found = search.stream(self._runtime, start, progress, limits.options)
             return (yield from _timed(timings, found))
 
         return self._compute.stream(work())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from foretype.v1 import completion_pb2 as pb
 from foretype_server.boundaries import Until
-from foretype_server.documents import Document
+from foretype_server.documents import Document, Limits
 from foretype_server.errors import InvalidRequest
 from foretype_server.search import Options
 
@@ -34,17 +34,18 @@ def document(message: pb.Document) -> Document:
     )
 
 
-def limits(message: pb.Limits, max_candidates: int = MAX_CANDIDATES) -> tuple[Until, Options]:
+def limits(message: pb.Limits, max_candidates: int = MAX_CANDIDATES) -> Limits:
     """Raises InvalidRequest."""
     if message.until not in _UNTIL:
         raise InvalidRequest(f"until must be one of the named boundaries, not {message.until}")
     if not 0 <= message.confidence <= 1:  # also refuses what is not a number
         raise InvalidRequest(f"confidence must be from 0 to 1, not {message.confidence}")
-    return _UNTIL[message.until], Options(
+    options = Options(
         candidates=_within("candidates", message.candidates, max_candidates, 1),
         length=_within("length", message.length, MAX_LENGTH, DEFAULT_LENGTH),
         confidence=message.confidence,
     )
+    return Limits(_UNTIL[message.until], options, message.whole_prefix)
 
 
 def top(message: pb.PredictRequest) -> int:

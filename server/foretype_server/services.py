@@ -75,9 +75,8 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
         timings = Timings()
         async with _answering(context):
             document = requests.document(request.document)
-            until, options = requests.limits(request.limits)
-            whole = request.limits.whole_prefix
-            found = await self._engine.complete(document, until, options, timings, whole)
+            limits = requests.limits(request.limits)
+            found = await self._engine.complete(document, limits, timings)
             return pb.CompleteResponse(
                 candidates=[_candidate(candidate) for candidate in found],
                 model=self._model(),
@@ -92,9 +91,8 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
         timings = Timings()
         async with _answering(context):
             document = requests.document(request.document)
-            until, options = requests.limits(request.limits, max_candidates=1)
-            whole = request.limits.whole_prefix
-            async for item in self._engine.stream(document, until, options, timings, whole):
+            limits = requests.limits(request.limits, max_candidates=1)
+            async for item in self._engine.stream(document, limits, timings):
                 yield self._event(item, timings)
 
     def _event(self, item: Character | Stop, timings: Timings) -> pb.StreamResponse:

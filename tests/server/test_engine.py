@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from foretype_models.runtime import Runtime
 from foretype_server.compute import Compute
-from foretype_server.documents import Document, Timings
+from foretype_server.documents import Document, Limits, Timings
 from foretype_server.engine import Engine
 from foretype_server.errors import Overloaded
 from foretype_server.search import Candidate, Character, Options
@@ -35,7 +35,7 @@ public class Gorilla0 {
         this.habitat = habitat;
     }
 """
-OPTIONS = Options(candidates=2, length=24, confidence=0.0)
+LIMITS = Limits("line", Options(candidates=2, length=24, confidence=0.0))
 
 
 def _document(prefix: str, suffix: str = "", workspace: str = "") -> Document:
@@ -44,7 +44,7 @@ def _document(prefix: str, suffix: str = "", workspace: str = "") -> Document:
 
 def _complete(engine: Engine, document: Document) -> tuple[list[Candidate], Timings]:
     timings = Timings()
-    return asyncio.run(engine.complete(document, "line", OPTIONS, timings)), timings
+    return asyncio.run(engine.complete(document, LIMITS, timings)), timings
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ def test_what_stands_after_the_cursor_is_not_written_again(engine: Engine) -> No
 def test_a_stream_says_what_complete_says(engine: Engine) -> None:
     async def streamed() -> tuple[str, str]:
         document, text, stop = _document(TEXT[:-20]), "", ""
-        options = Options(1, 200, 0.0)
-        async for item in engine.stream(document, "line", options, Timings()):
+        limits = Limits("line", Options(1, 200, 0.0))
+        async for item in engine.stream(document, limits, Timings()):
             if isinstance(item, Character):
                 text += item.text
             else:
@@ -132,8 +132,8 @@ def test_a_stream_says_what_complete_says(engine: Engine) -> None:
         return text, stop
 
     async def completed() -> Candidate:
-        options = Options(1, 200, 0.0)
-        [found] = await engine.complete(_document(TEXT[:-20]), "line", options, Timings())
+        limits = Limits("line", Options(1, 200, 0.0))
+        [found] = await engine.complete(_document(TEXT[:-20]), limits, Timings())
         return found
 
     found = asyncio.run(completed())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -15,8 +13,7 @@ from foretype_models.runtime import Runtime
 from foretype_server.documents import Document, Timings
 from foretype_server.reading import MAX_WAITING, NEAR, Reader
 from foretype_server.states import Snapshot
-
-T = TypeVar("T")
+from tests.server.work import result
 
 LINE = b"        this.habitat = habitat;\n"
 COLD = Document("w", "Zoo.java", LINE * (6 * NEAR // len(LINE)), b"")
@@ -27,17 +24,9 @@ def reader(runtime: Runtime) -> Reader:
     return Reader(runtime, 2**24)
 
 
-def _result(work: Generator[None, None, T]) -> T:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
 def _read(reader: Reader, document: Document, whole: bool = False) -> tuple[Snapshot, Timings]:
     timings = Timings()
-    return _result(reader.read(document, whole, timings)), timings
+    return result(reader.read(document, whole, timings)), timings
 
 
 def _same(one: Snapshot, other: Snapshot) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -15,26 +13,10 @@ from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.search import Candidate, Character, Options
 from foretype_server.states import Snapshot
-
-T = TypeVar("T")
-Y = TypeVar("Y")
+from tests.server.work import events_and_result, result
 
 PATH = "src/main/java/org/example/zoo/Gorilla0.java"
 PREFIX = "package org.example.zoo;\n\nimport java.util.List;\n\n/**\n * A Gorilla0 that lives"
-
-
-def _done(work: Generator[object, None, T]) -> T:
-    return _all(work)[1]
-
-
-def _all(work: Generator[Y, None, T]) -> tuple[list[Y], T]:
-    """What it yields, and what it returns."""
-    yielded: list[Y] = []
-    while True:
-        try:
-            yielded.append(next(work))
-        except StopIteration as end:
-            return yielded, end.value
 
 
 def _after(runtime: Runtime, text: str) -> Snapshot:
@@ -52,7 +34,7 @@ def _search(
     confidence: float = 0.0,
 ) -> list[Candidate]:
     options = Options(candidates, length, confidence)
-    return _done(search.search(runtime, _after(runtime, prefix), Progress(until, b""), options))
+    return result(search.search(runtime, _after(runtime, prefix), Progress(until, b""), options))
 
 
 def test_it_completes_what_all_files_have_in_common(runtime: Runtime) -> None:
@@ -82,7 +64,7 @@ def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtim
     [candidate] = _search(runtime)
     options = Options(1, 200, 0.0)
     work = search.stream(runtime, _after(runtime, PREFIX), Progress("line", b""), options)
-    parts, rest = _all(work)
+    parts, rest = events_and_result(work)
     *characters, stop = [item for part in [*parts, rest] for item in part]
     assert all(isinstance(item, Character) for item in characters)
     assert "".join(c.text for c in characters if isinstance(c, Character)) == candidate.text
@@ -108,7 +90,7 @@ def test_the_length_is_a_bound_in_bytes(runtime: Runtime) -> None:
 
 
 def test_predictions_are_characters_and_sum_to_less_than_one(runtime: Runtime) -> None:
-    found = _done(search.predict(runtime, _after(runtime, PREFIX), 100))
+    found = result(search.predict(runtime, _after(runtime, PREFIX), 100))
     probabilities = [probability for _, probability in found]
     assert found[0][0] == " "
     assert all(len(text) <= 1 for text, _ in found)

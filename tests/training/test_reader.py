@@ -63,6 +63,11 @@ def test_a_network_that_is_too_sure_is_damped_once_and_then_left_alone() -> None
         taken *= calibration.temperature
     torch.testing.assert_close(network.output.weight, logits / taken)
     assert taken > 1
+    left = network.output.weight.clone()
+    calibration = calibrate(network, EMPTY, symbols(FILES))
+    assert calibration.temperature == 1
+    calibration.apply(network)
+    assert torch.equal(network.output.weight, left)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 32])

@@ -163,7 +163,7 @@ def test_a_base_is_where_it_begins(tmp_path: Path) -> None:
 
 
 def test_as_much_of_the_base_is_left_as_suits_the_validation_files(tmp_path: Path) -> None:
-    """A step that is far too long ruins the network; most of the base mends it."""
+    """A step that is far too long ruins the network; the base is left as it was."""
     good = _trainer(tmp_path).run().network
     ruin = replace(SETTINGS, epochs=0.01, learning_rate=0.5, warmup=0.0)
     base = Base("v1", _weights(good))
