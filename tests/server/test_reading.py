@@ -107,6 +107,17 @@ def _fail(*_: object) -> None:
     raise MemoryError
 
 
+def test_the_background_drops_a_text_that_is_no_longer_wanted(reader: Reader) -> None:
+    _read(reader, COLD)
+    _read(reader, replace(COLD, prefix=LINE))
+    assert not reader.read_in_background()
+
+
+def test_a_line_that_has_just_ended_is_no_reason_to_read_less(reader: Reader) -> None:
+    document = replace(COLD, prefix=b"x" * (6 * NEAR - 1) + b"\n")
+    assert _read(reader, document)[1].context_bytes >= NEAR // 2
+
+
 def test_the_file_that_was_asked_for_last_is_read_first(reader: Reader) -> None:
     files = [replace(COLD, path=f"{n}.java") for n in range(MAX_WAITING + 1)]
     for file in files:
