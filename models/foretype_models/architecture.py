@@ -43,6 +43,7 @@ class Architecture:
     hidden_size: int = 512  # of every layer
     layers: int = 2
     ngrams: tuple[int, ...] = (3, 4, 6, 9, 14, 22)  # in symbols; () reads the last one alone
+    memory: bool = True  # whether it also reads what followed them in the file and the project
 
     def __post_init__(self) -> None:
         if self.cell not in get_args(Cell):
@@ -53,6 +54,8 @@ class Architecture:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= limit:
                 raise ArchitectureError(f"{name} must be between 1 and {limit}, not {value!r}")
+        if type(self.memory) is not bool:
+            raise ArchitectureError(f"memory must be true or false, not {self.memory!r}")
         lengths = self.ngrams
         if not all(type(n) is int and 1 <= n <= MAX_NGRAM for n in lengths) or sorted(
             set(lengths)

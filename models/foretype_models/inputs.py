@@ -12,6 +12,8 @@ input by the LSTM mixers of the PAQ family.)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,10 @@ from foretype_models.alphabet import Symbols
 from foretype_models.architecture import MAX_NGRAM, Architecture
 
 Rows = npt.NDArray[np.int64]
+Contexts = npt.NDArray[np.uint32]
+"""Hashes of the last n symbols, for each length n: (time, batch, lengths)."""
+Found = npt.NDArray[np.int64]
+"""For each of such contexts 1 + its prediction, or 0."""
 
 CLASSES = 16
 """How many classes of confidence a prediction has: see `confidence_class`."""
@@ -29,11 +35,32 @@ CLASSES = 16
 PREDICTIONS = alphabet.SIZE * CLASSES
 """How many a table can hold: a symbol, and its class of confidence."""
 _ROWS_PER_LENGTH = PREDICTIONS + 1  # the first is for contexts never seen
-_BEFORE_START = alphabet.SIZE
+BEFORE_START = alphabet.SIZE
 """Stands in contexts for what precedes a file."""
 _POWERS = np.cumprod(np.full(MAX_NGRAM, 0x9E3779B97F4A7C15, dtype=np.uint64))
 _SHIFT, _FINALIZER = np.uint64(29), np.uint64(0xBF58476D1CE4E5B9)  # as in splitmix64
 _HIGH_HALF = np.uint64(32)
+
+
+SOURCES = 3
+"""Where an answer comes from: the model's table (or nowhere), the project, the file."""
+
+
+class Memory(Protocol):
+    """Knows what followed contexts in texts that no training saw (see `memory.py`)."""
+
+    def look_up(self, contexts: Contexts) -> Found: ...
+
+
+@dataclass(frozen=True)
+class Memories:
+    """The memories that are read with a text."""
+
+    project: Memory | None = None
+    file: Memory | None = None
+
+
+NO_MEMORIES = Memories()
 
 
 @dataclass(frozen=True)
@@ -69,7 +96,20 @@ class Ngrams:
         kept = ~np.isin(self.contexts, other.contexts, assume_unique=True)
         return Ngrams(self.contexts[kept], self.predictions[kept])
 
-    def look_up(self, contexts: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+    def within(self, other: Ngrams) -> Ngrams:
+        """What this table knows of contexts that the other knows too."""
+        kept = np.isin(self.contexts, other.contexts, assume_unique=True)
+        return Ngrams(self.contexts[kept], self.predictions[kept])
+
+    def most_seen(self, limit: int) -> Ngrams:
+        """At most `limit` contexts: those seen most often, and of these the surest."""
+        if len(self.contexts) <= limit:
+            return self
+        by_confidence = np.argsort(-(self.predictions % CLASSES).astype(np.int8), kind="stable")
+        kept = np.sort(by_confidence[:limit])
+        return Ngrams(self.contexts[kept], self.predictions[kept])
+
+    def look_up(self, contexts: Contexts) -> Found:
         """1 + the prediction for each context, 0 where it was never seen."""
         if not self.contexts.size:
             return np.zeros(contexts.shape, dtype=np.int64)
@@ -78,7 +118,7 @@ class Ngrams:
 
 
 def confidence_class(
-    best: npt.NDArray[np.int64], total: npt.NDArray[np.int64]
+    best: npt.NDArray[np.integer[Any]], total: npt.NDArray[np.integer[Any]]
 ) -> npt.NDArray[np.int64]:
     """From 0 to CLASSES - 1: how often a context was seen, and the best symbol's share of it."""
     seen = np.digitize(total, (2, 4, 10))
@@ -87,40 +127,75 @@ def confidence_class(
 
 
 def rows(architecture: Architecture) -> int:
-    """The height of the embedding table: the alphabet, then a part for each n-gram length."""
-    return alphabet.SIZE + len(architecture.ngrams) * _ROWS_PER_LENGTH
+    """The height of the embedding table: the alphabet, then a part for each n-gram length,
+    then, where memories are read, what tells their answers apart for each length."""
+    per_length = _ROWS_PER_LENGTH + (SOURCES if architecture.memory else 0)
+    return alphabet.SIZE + len(architecture.ngrams) * per_length
+
+
+def features(architecture: Architecture) -> int:
+    """How many rows are summed for a symbol: itself, an answer for each n-gram length, and
+    where memories are read also where that answer comes from."""
+    return 1 + len(architecture.ngrams) * (2 if architecture.memory else 1)
+
+
+def prediction_rows(length: int, confidence: npt.NDArray[np.int64]) -> Rows:
+    """The rows for all symbols with this class of confidence, at the n-gram length of this
+    number: (alphabet,)."""
+    first = alphabet.SIZE + length * _ROWS_PER_LENGTH + 1
+    return first + np.arange(alphabet.SIZE) * CLASSES + confidence
 
 
 def initial_context(architecture: Architecture, batch: int) -> Symbols:
     """The context before the first symbol of a file: int64, (longest n-gram - 1, batch)."""
     length = max(architecture.ngrams, default=1) - 1
-    return np.full((length, batch), _BEFORE_START, dtype=np.int64)
+    return np.full((length, batch), BEFORE_START, dtype=np.int64)
 
 
-def context_hashes(
-    lengths: tuple[int, ...], context: Symbols, symbols: Symbols
-) -> npt.NDArray[np.uint32]:
+def context_hashes(lengths: tuple[int, ...], context: Symbols, symbols: Symbols) -> Contexts:
     """The hashes of the last n symbols after each of `symbols` (time, batch), which follow
     `context`, for each n: (time, batch, lengths). Reading in parts gives the same hashes."""
     longest = len(context) + 1
     keys = (np.concatenate((context, symbols)) + 1).astype(np.uint64)
     windows = sliding_window_view(keys, longest, axis=0)[..., ::-1]  # (time, batch, longest)
-    # A polynomial in the multiplier, of which the first n terms are the hash of n symbols.
-    sums = np.cumsum(windows * _POWERS[:longest], axis=-1)
-    codes = sums[..., np.array(lengths, dtype=np.int64) - 1]
+    codes = windows @ _terms(lengths, longest)
     return (((codes ^ (codes >> _SHIFT)) * _FINALIZER) >> _HIGH_HALF).astype(np.uint32)
 
 
+@cache
+def _terms(lengths: tuple[int, ...], longest: int) -> npt.NDArray[np.uint64]:
+    """A polynomial in the multiplier, of which the first n terms are the hash of n symbols:
+    (longest, lengths)."""
+    terms = np.arange(longest)[:, None] < np.array(lengths, dtype=np.int64)
+    return np.where(terms, _POWERS[:longest, None], np.uint64(0))
+
+
 def encode(
-    architecture: Architecture, ngrams: Ngrams, context: Symbols, symbols: Symbols
+    architecture: Architecture,
+    ngrams: Ngrams,
+    context: Symbols,
+    symbols: Symbols,
+    memories: Memories = NO_MEMORIES,
 ) -> tuple[Rows, Symbols]:
     """The rows to embed for `symbols` (time, batch), which follow `context`.
 
-    Returns them, int64 of shape (time, batch, 1 + n-gram lengths), and the context of the
-    symbol that comes next.
+    Returns them, int64 of shape (time, batch, `features`), and the context of the symbol
+    that comes next. A network that reads no memory passes over `memories`.
     """
     lengths = architecture.ngrams
-    found = ngrams.look_up(context_hashes(lengths, context, symbols))
-    starts = alphabet.SIZE + _ROWS_PER_LENGTH * np.arange(len(lengths))
+    contexts = context_hashes(lengths, context, symbols)
+    found = ngrams.look_up(contexts)
+    numbers = np.arange(len(lengths))
     new_context = np.concatenate((context, symbols))[len(symbols) :]
-    return np.concatenate((symbols[..., None], found + starts), axis=-1), new_context
+    parts = [symbols[..., None], alphabet.SIZE + _ROWS_PER_LENGTH * numbers]
+    if architecture.memory:
+        sources = np.zeros_like(found)
+        for source, memory in enumerate((memories.project, memories.file), 1):
+            if memory is not None:
+                answer = memory.look_up(contexts)
+                found = np.where(answer, answer, found)
+                sources = np.where(answer, source, sources)
+        first = alphabet.SIZE + len(lengths) * _ROWS_PER_LENGTH
+        parts.append(first + SOURCES * numbers + sources)
+    parts[1] = parts[1] + found
+    return np.concatenate(parts, axis=-1), new_context

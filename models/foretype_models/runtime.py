@@ -13,6 +13,7 @@ from foretype_models import alphabet, inputs
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.bundle import NETWORKS, Bundle, BundleError, Precision
+from foretype_models.inputs import NO_MEMORIES, Memories
 
 LogProbs = npt.NDArray[np.float32]
 
@@ -81,17 +82,28 @@ class Runtime:
             inputs.initial_context(self.architecture, batch),
         )
 
-    def read(self, symbols: Symbols, state: State) -> tuple[LogProbs, State]:
-        """Reads `symbols`, int64 of shape (time, batch).
+    def read(
+        self, symbols: Symbols, state: State, memories: Memories = NO_MEMORIES
+    ) -> tuple[LogProbs, State]:
+        """Reads `symbols`, int64 of shape (time, batch), and what the memories say of them.
 
         Returns the natural logarithms of the probabilities of the symbol after each, float32
         of shape (time, batch, alphabet), and the state after the last.
         """
+        rows, context = inputs.encode(
+            self.architecture, self._ngrams, state.context, symbols, memories
+        )
         parts: list[LogProbs] = []
-        for start in range(0, len(symbols), _CHUNK):
-            log_probs, state = self._run(symbols[start : start + _CHUNK], state)
+        tensors = state.tensors
+        for start in range(0, len(rows), _CHUNK):
+            feeds: dict[str, npt.NDArray[Any]] = {"rows": rows[start : start + _CHUNK]}
+            feeds.update(zip(self.architecture.state_names, tensors, strict=True))
+            log_probs, *tensors = cast(
+                list[npt.NDArray[np.float32]], self._session.run(None, feeds)
+            )
             parts.append(log_probs)
-        return (parts[0] if len(parts) == 1 else np.concatenate(parts)), state
+        log_probs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return log_probs, State(tuple(tensors), context)
 
     def score(self, path: str, text: bytes) -> npt.NDArray[np.float64]:
         """The bits of each byte of a text, given its path and the bytes before it."""
@@ -99,14 +111,6 @@ class Runtime:
         log_probs, _ = self.read(np.concatenate((before, within))[:-1, None], self.initial_state())
         own = log_probs[len(before) - 1 :, 0, :]
         return -own[np.arange(len(within)), within].astype(np.float64) / np.log(2)
-
-    def _run(self, symbols: Symbols, state: State) -> tuple[LogProbs, State]:
-        rows, context = inputs.encode(self.architecture, self._ngrams, state.context, symbols)
-        feeds = dict(zip(self.architecture.state_names, state.tensors, strict=True))
-        log_probs, *tensors = cast(
-            list[npt.NDArray[np.float32]], self._session.run(None, {"rows": rows, **feeds})
-        )
-        return log_probs, State(tuple(tensors), context)
 
     def _self_test(self) -> None:
         test = self.description.self_test
@@ -143,7 +147,7 @@ def _session(bundle: Bundle, precision: Precision, threads: int) -> ort.Inferenc
 def _check_shapes(session: ort.InferenceSession, architecture: Architecture, name: str) -> None:
     hidden = architecture.hidden_size
     states = [(state, 2, hidden) for state in architecture.state_names]
-    expected_inputs = [("rows", 3, 1 + len(architecture.ngrams)), *states]
+    expected_inputs = [("rows", 3, inputs.features(architecture)), *states]
     expected_outputs = [
         ("log_probs", 3, alphabet.SIZE),
         *((f"{s}_out", 2, hidden) for s, *_ in states),

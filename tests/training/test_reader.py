@@ -15,10 +15,11 @@ from foretype_models.inputs import Ngrams
 from foretype_models.network import Network
 from foretype_models.runtime import Runtime
 from foretype_training.bundling import Identity, make_bundle
-from foretype_training.corpus import SourceFile, symbols
+from foretype_training.corpus import SourceFile, sample, symbols
 from foretype_training.measure import bits_per_character as measured_bits
-from foretype_training.measure import measure, sample
+from foretype_training.measure import measure
 from foretype_training.reader import TEMPERATURES, bits_per_character, calibrate
+from foretype_training.texts import Text
 
 JAVA = (Path(__file__).parent / "Inventory.java").read_bytes()
 FILES = [
@@ -27,6 +28,7 @@ FILES = [
     SourceFile("Short.java", b"x"),
 ]
 EMPTY = Ngrams.empty()
+TEXTS = [Text(file, EMPTY) for file in symbols(FILES)]
 
 
 def _network(sureness: float) -> Network:
@@ -43,11 +45,11 @@ def _network(sureness: float) -> Network:
 @settings(max_examples=15, deadline=None)
 def test_calibration_never_worsens_the_bits_of_its_files(sureness: float) -> None:
     network = _network(sureness)
-    before = bits_per_character(network, EMPTY, symbols(FILES))
-    calibration = calibrate(network, EMPTY, symbols(FILES))
+    before = bits_per_character(network, TEXTS)
+    calibration = calibrate(network, TEXTS)
     calibration.apply(network)
     assert calibration.temperature in TEMPERATURES
-    after = bits_per_character(network, EMPTY, symbols(FILES))
+    after = bits_per_character(network, TEXTS)
     assert after == pytest.approx(calibration.bits, abs=1e-5)
     assert after <= before + 1e-5
     assert calibration.temperature != 1 or after == pytest.approx(before)
@@ -57,14 +59,14 @@ def test_a_network_that_is_too_sure_is_damped_once_and_then_left_alone() -> None
     network = _network(20.0)
     logits = network.output.weight.clone()
     taken = 1.0
-    while (calibration := calibrate(network, EMPTY, symbols(FILES))).temperature != 1:
+    while (calibration := calibrate(network, TEXTS)).temperature != 1:
         assert calibration.temperature > 1
         calibration.apply(network)
         taken *= calibration.temperature
     torch.testing.assert_close(network.output.weight, logits / taken)
     assert taken > 1
     left = network.output.weight.clone()
-    calibration = calibrate(network, EMPTY, symbols(FILES))
+    calibration = calibrate(network, TEXTS)
     assert calibration.temperature == 1
     calibration.apply(network)
     assert torch.equal(network.output.weight, left)
@@ -73,9 +75,13 @@ def test_a_network_that_is_too_sure_is_damped_once_and_then_left_alone() -> None
 @pytest.mark.parametrize("lanes", [1, 2, 32])
 def test_bits_do_not_depend_on_what_is_read_side_by_side(lanes: int) -> None:
     network = _network(5.0)
-    alone = [bits_per_character(network, EMPTY, symbols([f])) * len(f.text) for f in FILES]
-    together = bits_per_character(network, EMPTY, symbols(FILES), lanes=lanes)
-    assert together == pytest.approx(sum(alone) / sum(len(f.text) for f in FILES), abs=1e-5)
+    lengths = [len(file.text) for file in FILES]
+    alone = [
+        bits_per_character(network, [text]) * length
+        for text, length in zip(TEXTS, lengths, strict=True)
+    ]
+    together = bits_per_character(network, TEXTS, lanes=lanes)
+    assert together == pytest.approx(sum(alone) / sum(lengths), abs=1e-5)
 
 
 def test_the_bundle_is_measured_as_the_network_is() -> None:
@@ -89,7 +95,7 @@ def test_the_bundle_is_measured_as_the_network_is() -> None:
         scored = float(runtime.score(file.path, file.text).sum())
         assert bits.bits == pytest.approx(scored, abs=1e-3)
         assert bits.bpc == pytest.approx(scored / len(file.text), abs=1e-3)
-    expected = bits_per_character(network, EMPTY, symbols(FILES))
+    expected = bits_per_character(network, TEXTS)
     assert measured_bits(by_file) == pytest.approx(expected, abs=1e-4)
     assert told == sorted(told)
     assert told[-1] == sum(len(file.text) for file in FILES)
@@ -97,7 +103,7 @@ def test_the_bundle_is_measured_as_the_network_is() -> None:
 
 def test_a_network_that_knows_nothing_needs_the_bits_of_the_alphabet() -> None:
     network = _network(0.0)
-    bits = bits_per_character(network, EMPTY, symbols(FILES))
+    bits = bits_per_character(network, TEXTS)
     assert 2**bits == pytest.approx(alphabet.SIZE, rel=1e-4)
 
 

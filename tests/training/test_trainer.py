@@ -21,6 +21,7 @@ from foretype_training import ngrams
 from foretype_training.checkpoint import load_checkpoint
 from foretype_training.errors import InputError, TrainingError
 from foretype_training.settings import Settings
+from foretype_training.texts import Text
 from foretype_training.trainer import (
     BASE_SHARES,
     Base,
@@ -45,9 +46,10 @@ def _trainer(
     base: Base | None = None,
 ) -> Trainer:
     counted = ngrams.count(settings.architecture, training, Ngrams.empty())
+    texts = [Text(file, counted.of(number)) for number, file in enumerate(training)]
+    validation = [Text(file, counted.table) for file in VALIDATION]
     device = torch.device("cpu")
-    path = folder / "checkpoint"
-    return Trainer(settings, training, VALIDATION, counted, data, path, device, base)
+    return Trainer(settings, texts, validation, data, folder / "checkpoint", device, base)
 
 
 def _weights(network: Network) -> dict[str, Tensor]:

@@ -27,9 +27,9 @@ from foretype_models.inputs import Ngrams
 from foretype_models.network import Network
 from foretype_models.runtime import Runtime
 from foretype_training import export
-from foretype_training.corpus import SourceFile
+from foretype_training.corpus import SourceFile, sample
 from foretype_training.errors import TrainingError
-from foretype_training.measure import bits_per_character, measure, sample
+from foretype_training.measure import bits_per_character, measure
 
 TOLERANCE = 1e-3
 """How far a log-probability (nats) of the exported network may be from torch's."""

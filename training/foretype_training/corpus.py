@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 1_000_000
 MINIFIED_LINE_BYTES = 400
 """Mean length of a line above which a file was not written by hand."""
+
+VALIDATION_CHARACTERS = 1_000_000
 
 _GENERATED = re.compile(
     rb"@generated|\bauto-?generated\b|\bdo not edit\b"
@@ -37,6 +39,7 @@ class SourceFile:
 
     path: str
     text: bytes
+    project: int = 0  # the number of that folder or repository
 
     @property
     def sha1(self) -> int:
@@ -101,7 +104,7 @@ def read_corpus(
     seen: set[bytes] = set()
     looked_at = 0
     passed_over = os.path.realpath(without) + os.sep if without else None
-    for path, root in _walk(paths):
+    for path, root, project in _walk(paths):
         if passed_over and os.path.realpath(path).startswith(passed_over):
             continue
         looked_at += 1
@@ -120,7 +123,7 @@ def read_corpus(
         if reason:
             skipped[reason] += 1
         else:
-            files.append(SourceFile(name, text))
+            files.append(SourceFile(name, text, project))
     if not files:
         raise InputError(_nothing_left(paths, include, looked_at, skipped))
     return Corpus(sorted(files, key=lambda file: file.path), skipped)
@@ -155,16 +158,16 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """Every file below `paths`, with the folder its path is relative to."""
-    for path in paths:
+def _walk(paths: Sequence[Path]) -> Iterator[tuple[Path, Path, int]]:
+    """Every file below `paths`, with the folder its path is relative to, and its number."""
+    for number, path in enumerate(paths):
         # Unlike the path's own methods these never raise.
         if os.path.isfile(path):
-            yield path, path.parent
+            yield path, path.parent, number
         elif os.path.isdir(path):
             tracked = _git_files(path)
             names = _unignored_files(path) if tracked is None else tracked
-            yield from ((path / name, path) for name in sorted(names))
+            yield from ((path / name, path, number) for name in sorted(names))
         else:
             raise InputError(f"no such file or folder: {path}")
 
@@ -253,6 +256,8 @@ def _nothing_left(
 def split(files: Sequence[SourceFile]) -> Split:
     """Splits by file: a tenth is held out, a twentieth chooses when to stop, the rest trains.
 
+    The twentieth has VALIDATION_CHARACTERS at most: it is read often.
+
     A file is held out when the SHA-1 of its path is divisible by ten, so the split does
     not depend on the machine, the order or the other files. Where that leaves a part
     empty, the files with the smallest hashes fill it; one or two files are cut in three.
@@ -265,9 +270,11 @@ def split(files: Sequence[SourceFile]) -> Split:
         rule = "each file cut in three: its first eight tenths, the next and the last"
         return Split(parts[0::3], parts[1::3], parts[2::3], rule=rule)
     held_out = [file for file in files if file.is_held_out]
-    validation = [file for file in files if file.sha1 % 20 == 1]
-    rest = [file for file in files if not file.is_held_out and file.sha1 % 20 != 1]
+    rest = [file for file in files if not file.is_held_out]
     rest.sort(key=lambda file: file.sha1)
+    validation = sample((file for file in rest if file.sha1 % 20 == 1), VALIDATION_CHARACTERS)
+    chosen = {file.path for file in validation}
+    rest = [file for file in rest if file.path not in chosen]
     for part in (held_out, validation):
         if not part:
             part.append(rest.pop(0) if rest else max((held_out, validation), key=len).pop())
@@ -275,6 +282,18 @@ def split(files: Sequence[SourceFile]) -> Split:
         rest.append(max((held_out, validation), key=len).pop())
     training = _without_near_duplicates(rest, of=[*held_out, *validation])
     return Split(training or rest, validation, held_out, len(rest) - len(training or rest))
+
+
+def sample(files: Iterable[SourceFile], characters: int) -> list[SourceFile]:
+    """At most so many characters of whole files, chosen by the hash of their paths; at least
+    one file where there is any."""
+    chosen: list[SourceFile] = []
+    total = 0
+    for file in sorted(files, key=lambda file: file.sha1):
+        if not chosen or total + len(file.text) <= characters:
+            chosen.append(file)
+            total += len(file.text)
+    return sorted(chosen, key=lambda file: file.path)
 
 
 def _cut_in_three(file: SourceFile) -> list[SourceFile]:
@@ -286,7 +305,7 @@ def _cut_in_three(file: SourceFile) -> list[SourceFile]:
     parts = file.text[:first], file.text[first:second], file.text[second:]
     if not all(parts):
         raise InputError(f"{file.path} is too short to hold a part of it out; give more text")
-    return [SourceFile(file.path, part) for part in parts]
+    return [replace(file, text=part) for part in parts]
 
 
 def _without_near_duplicates(

@@ -19,7 +19,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
-from foretype_models import alphabet
+from foretype_models import alphabet, inputs
 from foretype_models.architecture import STATE_NAMES, Architecture, Cell
 from foretype_training.errors import TrainingError
 
@@ -147,7 +147,7 @@ class _Graph:
         return self.array(name, np.array(values, dtype=np.int64))
 
     def model(self, architecture: Architecture) -> onnx.ModelProto:
-        features = 1 + len(architecture.ngrams)
+        features = inputs.features(architecture)
         shape = ["batch", architecture.hidden_size]
         names = architecture.state_names
 

@@ -89,15 +89,3 @@ class _Reader:
             tuple(np.where(starts[:, None], new, old) for new, old in tensors),
             np.where(starts, fresh.context, state.context),
         )
-
-
-def sample(files: Sequence[SourceFile], characters: int) -> list[SourceFile]:
-    """At most so many characters of whole files, chosen by the hash of their paths; at least
-    one file."""
-    chosen: list[SourceFile] = []
-    total = 0
-    for file in sorted(files, key=lambda file: file.sha1):
-        if not chosen or total + len(file.text) <= characters:
-            chosen.append(file)
-            total += len(file.text)
-    return sorted(chosen, key=lambda file: file.path)

@@ -23,6 +23,8 @@ from foretype_models.inputs import CLASSES, Ngrams, confidence_class
 FOLDS = 8
 MIN_COUNT = 2
 """Contexts seen less often are left out: they are most of a table and the least of its use."""
+MAX_CONTEXTS = 8_000_000
+"""A table's limit: 6 bytes of memory each, some 3 on disk."""
 
 _SYMBOL_BITS = np.uint64(9)
 _SYMBOL_MASK = np.uint64((1 << 9) - 1)
@@ -44,9 +46,12 @@ def count(
     architecture: Architecture,
     files: Sequence[Symbols],
     base: Ngrams,
+    min_count: int = MIN_COUNT,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CrossFitted:
     """Counts the files' n-grams; `base` answers for contexts that they do not know.
+
+    Contexts seen less than `min_count` times are left out.
 
     While the network trains, not even for those that only the file itself knows, and which
     it is therefore read without: where `base` was counted on these files too, its answers
@@ -58,12 +63,13 @@ def count(
     parts: list[list[Ngrams]] = []
     for done, length in enumerate(architecture.ngrams):
         progress(done, len(architecture.ngrams))
-        parts.append(_count_length(length, files))
+        parts.append(_count_length(length, files, min_count))
     *folds, whole = (_join([part[k] for part in parts]) for k in range(FOLDS + 1))
     unseen = base.without(whole)
     if len(files) == 1:
         return CrossFitted(base, [unseen])
-    return CrossFitted(whole.over(base), [fold.over(unseen) for fold in folds])
+    table = whole.over(base).most_seen(MAX_CONTEXTS)
+    return CrossFitted(table, [fold.over(unseen).within(table) for fold in folds])
 
 
 def _join(tables: Sequence[Ngrams]) -> Ngrams:
@@ -73,7 +79,7 @@ def _join(tables: Sequence[Ngrams]) -> Ngrams:
     return joined
 
 
-def _count_length(length: int, files: Sequence[Symbols]) -> list[Ngrams]:
+def _count_length(length: int, files: Sequence[Symbols], min_count: int) -> list[Ngrams]:
     """For each fold the table without its files, then the table of all, for one n."""
     shape = Architecture(ngrams=(length,))
     pairs: list[npt.NDArray[np.uint64]] = []  # context and what followed it
@@ -89,7 +95,7 @@ def _count_length(length: int, files: Sequence[Symbols]) -> list[Ngrams]:
     symbols = (unique & _SYMBOL_MASK).astype(np.int64)
     total = counts.sum(axis=1)
     without = [total - counts[:, k] for k in range(FOLDS)]
-    return [_most_frequent(contexts, symbols, c) for c in [*without, total]]
+    return [_most_frequent(contexts, symbols, c, min_count) for c in [*without, total]]
 
 
 def _counts_by_fold(
@@ -110,8 +116,9 @@ def _most_frequent(
     contexts: npt.NDArray[np.uint64],
     symbols: npt.NDArray[np.int64],
     counts: npt.NDArray[np.int64],
+    min_count: int,
 ) -> Ngrams:
-    """The table of contexts that were seen MIN_COUNT times; of equals the first symbol wins."""
+    """The table of contexts that were seen `min_count` times; of equals the first symbol wins."""
     if not len(contexts):
         return Ngrams.empty()
     starts = np.flatnonzero(np.append(True, contexts[1:] != contexts[:-1]))
@@ -121,6 +128,6 @@ def _most_frequent(
     is_best = counts == np.repeat(best, sizes)
     positions = np.where(is_best, np.arange(len(contexts)), len(contexts))
     symbol = symbols[np.minimum.reduceat(positions, starts)]
-    kept = total >= MIN_COUNT
+    kept = total >= min_count
     predictions = symbol * CLASSES + confidence_class(best, total)
     return Ngrams(contexts[starts][kept].astype(np.uint32), predictions[kept].astype(np.uint16))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foretype_models import inputs
+from foretype_models import inputs, memory
 from foretype_models.alphabet import END_OF_FILE, Symbols
-from foretype_models.inputs import Ngrams
+from foretype_models.inputs import Found, Memories
+from foretype_models.memory import Answers
 from foretype_models.network import Network, State, detach
 from foretype_training.settings import Precision
+from foretype_training.texts import Text
 from foretype_training.windows import IGNORED, Lanes, Window
 
 BITS = 1 / math.log(2)
@@ -28,12 +30,13 @@ TEMPERATURES = tuple(n / 20 for n in range(12, 41))  # 0.6 to 2
 class Reader:
     """Feeds windows to a network and carries the state from one to the next.
 
-    `ngrams` says which table a file is read with.
+    The windows are of `texts`.
     """
 
-    def __init__(self, network: Network, ngrams: Callable[[int], Ngrams], lanes: int) -> None:
+    def __init__(self, network: Network, texts: Sequence[Text], lanes: int) -> None:
         self.network = network
-        self._ngrams = ngrams
+        self._texts = texts
+        self._answers: dict[int, Found] = {}  # of the own memories of the texts being read
         self.state: State = network.initial_state(lanes)
         self.context: Symbols = inputs.initial_context(network.architecture, lanes)
 
@@ -62,19 +65,45 @@ class Reader:
         self.context = self.context[:, lanes]
 
     def _rows(self, window: Window) -> inputs.Rows:
-        """What the network reads in this window, each lane with the table of its file."""
+        """What the network reads in this window, each lane with what its text is read with."""
         architecture = self.network.architecture
-        shape = (*window.symbols.shape, 1 + len(architecture.ngrams))
+        self._recall(window)
+        shape = (*window.symbols.shape, inputs.features(architecture))
         rows = np.zeros(shape, dtype=np.int64)
         context = self.context.copy()
-        tables = [self._ngrams(int(file)) for file in window.files]
-        for table in {id(table): table for table in tables}.values():
-            lanes = [lane for lane, own in enumerate(tables) if own is table]
-            rows[:, lanes], context[:, lanes] = inputs.encode(
-                architecture, table, self.context[:, lanes], window.symbols[:, lanes]
-            )
+        files: list[int] = window.files.tolist()
+        for lane, file in enumerate(files):
+            if file >= 0:
+                text, own = self._texts[file], self._answers.get(file)
+                rest = None if own is None else own[window.offsets[lane] :]
+                rows[:, [lane]], context[:, [lane]] = inputs.encode(
+                    architecture,
+                    text.table,
+                    self.context[:, [lane]],
+                    window.symbols[:, [lane]],
+                    Memories(text.project, rest if rest is None else _answers(rest, len(rows))),
+                )
         self.context = context
         return rows
+
+    def _recall(self, window: Window) -> None:
+        """Has the answers of the texts' own memories ready, of those of the window alone."""
+        files: set[int] = {file for file in window.files.tolist() if file >= 0}
+        lengths = self.network.architecture.ngrams
+        self._answers = {
+            file: self._answers[file]
+            if file in self._answers
+            else memory.answers(lengths, self._texts[file].symbols)
+            for file in files
+            if self._texts[file].own_memory
+        }
+
+
+def _answers(found: Found, rows: int) -> Answers:
+    """The answers for so many rows of one lane; none beyond the text's end."""
+    padded = np.zeros((rows, 1, found.shape[1]), dtype=np.int64)
+    padded[: len(found), 0] = found[:rows]
+    return Answers(padded)
 
 
 def _nats(logits: Tensor, window: Window) -> Tensor:
@@ -101,14 +130,13 @@ def best_precision(device: torch.device) -> Precision:
 
 def bits_per_character(
     network: Network,
-    ngrams: Ngrams,
-    files: Sequence[Symbols],
+    texts: Sequence[Text],
     precision: Precision = "fp32",
     lanes: int = 32,
 ) -> float:
     """Of the texts of whole files, each read from the initial state, in bytes of UTF-8."""
     nats, count = 0.0, 0
-    for window, logits in _read(network, ngrams, files, precision, lanes):
+    for window, logits in _read(network, texts, precision, lanes):
         nats += _nats(logits, window).item()
         count += int((window.targets != IGNORED).sum())
     return nats / count * BITS
@@ -128,16 +156,14 @@ class Calibration:
             network.output.bias.div_(self.temperature)
 
 
-def calibrate(
-    network: Network, ngrams: Ngrams, files: Sequence[Symbols], lanes: int = 32
-) -> Calibration:
-    """Finds the temperature that suits `files` best.
+def calibrate(network: Network, texts: Sequence[Text], lanes: int = 32) -> Calibration:
+    """Finds the temperature that suits `texts` best.
 
     A network that has read its training files several times is surer than it may be on
     others (Guo et al. 2017, "On calibration of modern neural networks").
     """
     nats, count = [0.0] * len(TEMPERATURES), 0
-    for window, logits in _read(network, ngrams, files, "fp32", lanes):
+    for window, logits in _read(network, texts, "fp32", lanes):
         targets = torch.from_numpy(window.targets).to(logits.device)
         counted = targets != IGNORED
         logits, targets = logits[counted], targets[counted]
@@ -151,17 +177,18 @@ def calibrate(
 
 
 def _read(
-    network: Network, ngrams: Ngrams, files: Sequence[Symbols], precision: Precision, lanes: int
+    network: Network, texts: Sequence[Text], precision: Precision, lanes: int
 ) -> Iterator[tuple[Window, Tensor]]:
     """The windows of whole files, each read from the initial state, and their logits; the
     ends of files are no targets."""
     was_training = network.training
     network.eval()
-    lanes = min(lanes, len(files))
-    reader = Reader(network, lambda file: ngrams, lanes)
-    by_length = sorted(files, key=len, reverse=True)  # so that lanes end together
+    lanes = min(lanes, len(texts))
+    by_length = sorted(texts, key=lambda text: len(text.symbols), reverse=True)
+    reader = Reader(network, by_length, lanes)  # longest first, so that lanes end together
     busy = np.arange(lanes)
-    for whole in Lanes(by_length, lanes, length=256, seed=None, epochs=1):
+    files = [text.symbols for text in by_length]
+    for whole in Lanes(files, lanes, length=256, seed=None, epochs=1):
         still = whole.files[busy] >= 0
         if not still.all():
             busy = busy[still]

@@ -9,15 +9,17 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from foretype_models.alphabet import Symbols
+from foretype_models import inputs
 from foretype_models.architecture import Architecture
+from foretype_models.inputs import confidence_class
 from foretype_models.network import Network
 from foretype_training.checkpoint import Checkpoint, load_checkpoint, rng_state, save_checkpoint
 from foretype_training.errors import InputError, TrainingError
-from foretype_training.ngrams import CrossFitted
+from foretype_training.ngrams import MIN_COUNT
 from foretype_training.reader import (
     BITS,
     Calibration,
@@ -27,6 +29,7 @@ from foretype_training.reader import (
     calibrate,
 )
 from foretype_training.settings import Precision, Settings
+from foretype_training.texts import Text
 from foretype_training.windows import IGNORED, Lanes, Window
 
 CHECKPOINT_SECONDS = 60.0
@@ -90,9 +93,8 @@ class Trainer:
     def __init__(
         self,
         settings: Settings,
-        training: Sequence[Symbols],
-        validation: Sequence[Symbols],
-        ngrams: CrossFitted,
+        training: Sequence[Text],
+        validation: Sequence[Text],
         data_hash: str,
         checkpoint: Path,
         device: torch.device,
@@ -104,7 +106,6 @@ class Trainer:
         self.device = device
         self.precision: Precision = best_precision(device)
         self._validation = validation
-        self._ngrams = ngrams
         self._data_hash = data_hash
         self._base = base
         self._path = checkpoint
@@ -114,9 +115,10 @@ class Trainer:
             self.network.load_state_dict(base.weights)
         self._average = deepcopy(self.network).eval()
         self._optimizer = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99), fused=True)
-        self._lanes = Lanes(training, settings.batch, settings.window, settings.seed)
-        self._reader = Reader(self.network, ngrams.of, settings.batch)
-        characters = sum(len(file) - 1 for file in training)
+        files = [text.symbols for text in training]
+        self._lanes = Lanes(files, settings.batch, settings.window, settings.seed)
+        self._reader = Reader(self.network, training, settings.batch)
+        characters = sum(len(file) - 1 for file in files)
         per_step = settings.batch * settings.window
         self.steps = max(1, math.ceil(settings.epochs * characters / per_step))
         self._step = 0
@@ -254,9 +256,7 @@ class Trainer:
 
     def _validate(self) -> None:
         """Measures the validation files and keeps the weights if they are the best so far."""
-        bits = bits_per_character(
-            self._average, self._ngrams.table, self._validation, self.precision
-        )
+        bits = bits_per_character(self._average, self._validation, self.precision)
         if all(bits < point.validation for point in self._curve):
             self._best = {k: v.detach().clone() for k, v in self._average.state_dict().items()}
         assert self._running is not None
@@ -279,7 +279,7 @@ class Trainer:
 
     def _calibrated(self, share: float) -> Calibration:
         self._load_mixed(share)
-        return calibrate(self.network, self._ngrams.table, self._validation)
+        return calibrate(self.network, self._validation)
 
     def _load_mixed(self, share: float) -> None:
         base = self._base.weights if self._base else self._best
@@ -335,6 +335,24 @@ def shapes(architecture: Architecture) -> dict[str, torch.Size]:
     """Of a network's weights, by name."""
     with torch.device("meta"):
         return {name: w.shape for name, w in Network(architecture).state_dict().items()}
+
+
+def with_memory(weights: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
+    """Weights that read no memory, extended for one: it answers like the table at first.
+
+    Contexts that were seen once, which no table holds, begin as those that were seen more
+    often and always followed by the same.
+    """
+    old = weights["embedding.weight"]
+    new = torch.zeros(inputs.rows(architecture), old.shape[1])
+    new[: len(old)] = old
+    for length in range(len(architecture.ngrams)):
+        once, often = (
+            inputs.prediction_rows(length, confidence_class(np.array(n), np.array(n)))
+            for n in (1, MIN_COUNT)
+        )
+        new[once] = old[often]
+    return {**weights, "embedding.weight": new}
 
 
 def parameters(architecture: Architecture) -> int:

@@ -11,23 +11,24 @@ import re
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretype_models import bundle, registry
+from foretype_models.architecture import Architecture
 from foretype_models.bundle import WEIGHTS, Bundle
 from foretype_models.inputs import Ngrams
 from foretype_models.runtime import Runtime
-from foretype_training.corpus import Corpus, SourceFile, Split, read_corpus, split, symbols
+from foretype_training.corpus import Corpus, SourceFile, Split, read_corpus, split
 from foretype_training.display import duration, say, tracking
 from foretype_training.errors import InputError, TrainingError, needs_train_extra
 from foretype_training.settings import Config, Settings, default_settings, for_base, load_config
 from foretype_training.stopping import stops_on_signals
 
 if TYPE_CHECKING:
-    from foretype_training.ngrams import CrossFitted
+    from foretype_training.texts import Texts
     from foretype_training.trainer import Base, Progress, Trained, Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -56,7 +57,7 @@ class _Plan:
     split: Split
     config: Config
     base: Bundle | None
-    ngrams: CrossFitted = field(repr=False)
+    texts: Texts = field(repr=False)
     gpu: bool
 
     @property
@@ -126,7 +127,7 @@ def _sweep(out: Path) -> None:
 
 
 def _plan(options: Options, gpu: bool) -> _Plan:
-    from foretype_training import ngrams
+    from foretype_training.texts import texts
 
     with tracking("reading") as track:
         corpus = read_corpus(
@@ -141,9 +142,9 @@ def _plan(options: Options, gpu: bool) -> _Plan:
     parts = split(corpus.files)
     say(_parts(parts))
     with tracking("counting n-grams") as track:
-        counted = ngrams.count(
+        counted = texts(
             config.settings.architecture,
-            symbols(parts.training),
+            parts,
             base.ngrams() if base else Ngrams.empty(),
             lambda done, total: track(done, total, ""),
         )
@@ -162,12 +163,18 @@ def _config(path: Path | None, corpus: Corpus, base: Bundle | None, gpu: bool) -
     if base is not None:
         defaults = for_base(defaults, base.description.architecture)
     config = load_config(path, defaults) if path else Config(defaults)
-    if base is not None and config.settings.architecture != base.description.architecture:
+    if base is not None and not _goes_on(config.settings.architecture, base):
         raise InputError(
             f"{path} asks for another architecture than that of the base"
             f" {base.description.name!r}, which is kept; leave [architecture] out"
         )
     return config
+
+
+def _goes_on(architecture: Architecture, base: Bundle) -> bool:
+    """Whether a base's weights fit: its architecture, which may come to read memories."""
+    own = base.description.architecture
+    return architecture == own or architecture == replace(own, memory=True)
 
 
 def _trainer(plan: _Plan, options: Options) -> Trainer:
@@ -178,13 +185,12 @@ def _trainer(plan: _Plan, options: Options) -> Trainer:
     checkpoint = options.out / CHECKPOINT
     trainer = Trainer(
         plan.settings,
-        symbols(plan.split.training),
-        symbols(plan.split.validation),
-        plan.ngrams,
+        plan.texts.training,
+        plan.texts.validation,
         plan.corpus.sha256(),
         checkpoint,
         torch.device("cuda" if plan.gpu else "cpu"),
-        plan.base and _weights(plan.base),
+        plan.base and _weights(plan.base, plan.settings.architecture),
     )
     # A run that was killed before its first checkpoint goes on from the beginning.
     if options.resume and checkpoint.exists():
@@ -197,12 +203,13 @@ def _trainer(plan: _Plan, options: Options) -> Trainer:
     return trainer
 
 
-def _weights(bundle: Bundle) -> Base:
-    """What to go on from. Raises InputError where it is not what the description says."""
+def _weights(bundle: Bundle, architecture: Architecture) -> Base:
+    """What to go on from with this architecture, the bundle's own but that it may read
+    memories too. Raises InputError where the weights are not what the description says."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from foretype_training.trainer import Base, shapes
+    from foretype_training.trainer import Base, shapes, with_memory
 
     description = bundle.description
     try:
@@ -211,6 +218,8 @@ def _weights(bundle: Bundle) -> Base:
         raise InputError(f"{WEIGHTS} of {description.name!r} cannot be read: {error}") from error
     if {name: weight.shape for name, weight in weights.items()} != shapes(description.architecture):
         raise InputError(f"{WEIGHTS} of {description.name!r} does not fit its architecture")
+    if architecture.memory and not description.architecture.memory:
+        weights = with_memory(weights, architecture)
     return Base(description.version, weights)
 
 
@@ -244,7 +253,7 @@ def _finish(plan: _Plan, trained: Trained, options: Options, name: str) -> None:
     )
     held_out = plan.split.held_out
     made = make_bundle(
-        trained.network, plan.ngrams.table, identity, held_out, plan.base, lambda t: say(f"  {t}")
+        trained.network, plan.texts.table, identity, held_out, plan.base, lambda t: say(f"  {t}")
     )
     bundle.save(made, options.out / MODEL)
     write_report(options.out, made, trained.curve, held_out)

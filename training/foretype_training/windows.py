@@ -26,11 +26,12 @@ class Window:
     targets: Symbols
     starts: npt.NDArray[np.bool_]
     files: npt.NDArray[np.int64]  # which file each lane reads, -1 for none
+    offsets: npt.NDArray[np.int64]  # and where in it the window begins
 
     def of(self, lanes: npt.NDArray[np.int64]) -> Window:
         """The same of these lanes alone."""
         symbols, targets = self.symbols[:, lanes], self.targets[:, lanes]
-        return Window(symbols, targets, self.starts[lanes], self.files[lanes])
+        return Window(symbols, targets, self.starts[lanes], self.files[lanes], self.offsets[lanes])
 
 
 class Lanes:
@@ -77,11 +78,13 @@ class Lanes:
         symbols = np.full(shape, END_OF_FILE, dtype=np.int64)
         targets = np.full(shape, IGNORED, dtype=np.int64)
         starts = np.zeros(len(self._lanes), dtype=np.bool_)
+        offsets = np.zeros(len(self._lanes), dtype=np.int64)
         for lane, (file, offset) in enumerate(self._lanes):
             if file < 0 or offset + 1 >= len(self._files[file]):
                 file, offset = self._take(), 0
                 starts[lane] = True
             if file >= 0:
+                offsets[lane] = offset
                 piece = self._files[file][offset : offset + self._length + 1]
                 symbols[: len(piece) - 1, lane] = piece[:-1]
                 targets[: len(piece) - 1, lane] = piece[1:]
@@ -89,7 +92,7 @@ class Lanes:
                 offset += len(piece) - 1
             self._lanes[lane] = (file, offset)
         files = np.array([file for file, _ in self._lanes])
-        return Window(symbols, targets, starts, files) if (files >= 0).any() else None
+        return Window(symbols, targets, starts, files, offsets) if (files >= 0).any() else None
 
     def _take(self) -> int:
         """The next file, or -1 after the last."""

@@ -1,0 +1,152 @@
+"""What a text's own memory answers, against a count that is done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretype_models import alphabet, inputs, memory
+from foretype_models.alphabet import Symbols
+from foretype_models.architecture import Architecture
+from foretype_models.inputs import CLASSES, Contexts, Found, Memories, Ngrams, confidence_class
+from foretype_models.memory import TextMemory
+
+LENGTHS = (1, 2, 4)
+SHAPE = Architecture(ngrams=LENGTHS, memory=True)
+
+texts = st.text("ab\n", max_size=40).map(lambda text: alphabet.encode_file("p", text.encode())[:-1])
+
+
+def _contexts(symbols: Symbols) -> Contexts:
+    """Those that end at each symbol: (n, 1, lengths)."""
+    context = inputs.initial_context(SHAPE, 1)
+    return inputs.context_hashes(LENGTHS, context, symbols[:, None])
+
+
+def _by_hand(symbols: Symbols) -> Found:
+    """What followed each context before, each time it was read: (n, lengths)."""
+    found = np.zeros((len(symbols), len(LENGTHS)), dtype=np.int64)
+    padded = [inputs.BEFORE_START] * max(LENGTHS) + symbols.tolist()
+    for column, n in enumerate(LENGTHS):
+        followers: dict[tuple[int, ...], list[int]] = {}
+        for position in range(len(symbols)):
+            end = position + max(LENGTHS) + 1
+            seen = followers.setdefault(tuple(padded[end - n : end]), [])
+            if seen:
+                run = next((i for i, s in enumerate(seen[::-1]) if s != seen[-1]), len(seen))
+                confidence = confidence_class(np.array(run), np.array(len(seen)))
+                found[position, column] = 1 + seen[-1] * CLASSES + int(confidence)
+            if position + 1 < len(symbols):
+                seen.append(int(symbols[position + 1]))
+    return found
+
+
+def _along(text: TextMemory, symbols: Symbols) -> Found:
+    view = text.along(0, len(symbols))
+    return view.look_up(_contexts(symbols))[:, 0]
+
+
+@given(texts)
+def test_it_answers_what_followed_last_and_how_often_in_a_row(symbols: Symbols) -> None:
+    expected = _by_hand(symbols)
+    np.testing.assert_array_equal(_along(TextMemory(LENGTHS, symbols), symbols), expected)
+    np.testing.assert_array_equal(memory.answers(LENGTHS, symbols), expected)
+
+
+@given(st.lists(texts, min_size=2, max_size=8))
+def test_following_a_text_through_its_edits_is_reading_it_anew(versions: list[Symbols]) -> None:
+    text = TextMemory(LENGTHS, versions[0])
+    for symbols in versions[1:]:
+        text.follow(symbols)
+        np.testing.assert_array_equal(_along(text, symbols), _by_hand(symbols))
+
+
+@pytest.mark.parametrize("step", [1, 7, memory.MAX_NEW - 1, memory.MAX_NEW + 1])
+def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
+    """Long enough that tails are sorted in, and texts are sorted anew."""
+    rng = np.random.default_rng(step)
+    symbols = rng.integers(97, 100, 3 * memory.MAX_TAIL)
+    other = rng.integers(97, 100, len(symbols))
+    text = TextMemory(LENGTHS, symbols[:1])
+    for length in range(1, len(symbols), step):
+        text.follow(symbols[:length])
+    np.testing.assert_array_equal(_along(text, text.symbols), _by_hand(text.symbols))
+    for back in (5, memory.MAX_TAIL, 2 * memory.MAX_TAIL):
+        changed = np.concatenate((text.symbols[:-back], other[:back]))
+        text.follow(changed)
+        np.testing.assert_array_equal(_along(text, changed), _by_hand(changed))
+
+
+@given(texts, st.integers(0, 40))
+def test_what_stands_after_a_position_does_not_change_its_answer(symbols: Symbols, at: int) -> None:
+    at = min(at, len(symbols))
+    whole = TextMemory(LENGTHS, symbols).at(at)
+    beginning = TextMemory(LENGTHS, symbols[:at]).at(at)
+    contexts = _contexts(symbols)
+    np.testing.assert_array_equal(whole.look_up(contexts), beginning.look_up(contexts))
+
+
+def test_it_says_how_large_it_is() -> None:
+    symbols = alphabet.encode(b"class A {}")
+    assert TextMemory(LENGTHS, symbols).nbytes > TextMemory(LENGTHS, symbols[:4]).nbytes > 0
+
+
+class _Known:
+    """Knows that every context with one of these hashes is followed by one symbol."""
+
+    def __init__(self, symbol: int, contexts: Contexts) -> None:
+        self._symbol = symbol
+        self._contexts = contexts
+
+    def look_up(self, contexts: Contexts) -> Found:
+        found = 1 + self._symbol * CLASSES
+        return np.where(np.isin(contexts, self._contexts), found, 0).astype(np.int64)
+
+
+def _rows(memories: Memories, table: Ngrams, shape: Architecture = SHAPE) -> npt.NDArray[np.int64]:
+    symbols = alphabet.encode(b"ab")[:, None]
+    rows, _ = inputs.encode(shape, table, inputs.initial_context(shape, 1), symbols, memories)
+    return rows[:, 0]
+
+
+def test_the_nearest_that_knows_a_context_answers_and_the_network_is_told_which() -> None:
+    contexts = _contexts(alphabet.encode(b"ab"))
+    everywhere = contexts.ravel()
+    order = np.argsort(everywhere)
+    table = Ngrams(everywhere[order], np.full(len(order), ord("t") * CLASSES, dtype=np.uint16))
+    of_table = _rows(inputs.NO_MEMORIES, table)
+    project = _Known(ord("p"), contexts[1])
+    file = _Known(ord("f"), contexts[1, 0, :1])
+    rows = _rows(Memories(project, file), table)
+    np.testing.assert_array_equal(rows[0], of_table[0])
+    answers, sources = rows[1, 1:4] - of_table[1, 1:4], rows[1, 4:] - of_table[1, 4:]
+    assert answers.tolist() == [(ord(c) - ord("t")) * CLASSES for c in "fpp"]
+    assert sources.tolist() == [2, 1, 1]
+
+
+def test_a_network_that_reads_no_memory_passes_over_it() -> None:
+    shape = Architecture(ngrams=LENGTHS)
+    known = _Known(ord("f"), _contexts(alphabet.encode(b"ab")))
+    table = Ngrams.empty()
+    np.testing.assert_array_equal(
+        _rows(Memories(known, known), table, shape), _rows(inputs.NO_MEMORIES, table, shape)
+    )
+
+
+@given(texts)
+def test_all_rows_lie_in_the_embedding_and_no_two_meanings_share_one(symbols: Symbols) -> None:
+    text = TextMemory(LENGTHS, symbols)
+    rows, _ = inputs.encode(
+        SHAPE,
+        Ngrams.empty(),
+        inputs.initial_context(SHAPE, 1),
+        symbols[:, None],
+        Memories(file=text.along(0, len(symbols))),
+    )
+    assert rows.shape[-1] == inputs.features(SHAPE)
+    assert rows.max(initial=0) < inputs.rows(SHAPE)
+    columns = [set(rows[..., column].ravel().tolist()) for column in range(rows.shape[-1])]
+    assert sum(map(len, columns)) == len(set[int]().union(*columns))

@@ -1,0 +1,89 @@
+"""Files as a network reads them: their symbols, and all that it reads beside these.
+
+A network that reads memories must learn what each is worth, and must still do well without
+them. So of four files one is read with neither, one with its own text's memory alone, and
+two with the memory of the other files of their project as well: it sees what a user has who
+types into a new file, into a single one, and in a project.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from foretype_models.alphabet import Symbols
+from foretype_models.architecture import Architecture
+from foretype_models.inputs import Ngrams
+from foretype_training import ngrams
+from foretype_training.corpus import SourceFile, Split, symbols
+from foretype_training.ngrams import CrossFitted
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file, and what it is read with."""
+
+    symbols: Symbols
+    table: Ngrams
+    project: Ngrams | None = None  # of the project's other files
+    own_memory: bool = False  # whether what stands in it before is read too
+
+
+@dataclass(frozen=True)
+class Texts:
+    """All that a network is trained with, and the table that it keeps."""
+
+    training: list[Text]
+    validation: list[Text]
+    table: Ngrams
+
+
+def texts(
+    architecture: Architecture,
+    split: Split,
+    base: Ngrams,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Texts:
+    """Counts what there is to know beside the files; `base` is the table to go on from."""
+    training, validation = symbols(split.training), symbols(split.validation)
+    counted = ngrams.count(architecture, training, base, progress=progress)
+    known = [Text(file, counted.of(number)) for number, file in enumerate(training)]
+    unknown = [Text(file, counted.table) for file in validation]
+    if architecture.memory:
+        others = _Others(architecture, split.training)
+        known = [_mixed(n, t, others.of(n)) for n, t in enumerate(known)]
+        projects = (others.all(file.project) for file in split.validation)
+        unknown = [_mixed(n, t, p) for n, (t, p) in enumerate(zip(unknown, projects, strict=True))]
+    return Texts(known, unknown, counted.table)
+
+
+def _mixed(number: int, text: Text, project: Ngrams | None) -> Text:
+    """The text with no memory, its own, or both, by its number."""
+    if number % 4 == 0:
+        return text
+    return replace(text, project=None if number % 4 == 1 else project, own_memory=True)
+
+
+class _Others:
+    """What the other files of a file's project know."""
+
+    def __init__(self, architecture: Architecture, files: Sequence[SourceFile]) -> None:
+        members: dict[int, list[SourceFile]] = defaultdict(list)
+        self._places: list[tuple[int, int]] = []  # of each file: project, number in it
+        for file in files:
+            self._places.append((file.project, len(members[file.project])))
+            members[file.project].append(file)
+        self._projects: dict[int, CrossFitted] = {
+            project: ngrams.count(architecture, symbols(own), Ngrams.empty(), min_count=1)
+            for project, own in members.items()
+        }
+
+    def of(self, number: int) -> Ngrams:
+        """Of the training file of this number."""
+        project, place = self._places[number]
+        return self._projects[project].of(place)
+
+    def all(self, project: int) -> Ngrams | None:
+        """Of a file that is not among them."""
+        return self._projects[project].table if project in self._projects else None
