@@ -64,7 +64,7 @@ def test_each_answer_is_a_row_of_its_own_part_of_the_embedding(
     rows, _ = inputs.encode(
         shape, _knowing(shape, symbols), inputs.initial_context(shape, 1), symbols
     )
-    assert rows.shape == (len(text), 1, 1 + len(ngrams))
+    assert rows.shape == (len(text), 1, inputs.features(shape))
     np.testing.assert_array_equal(rows[..., 0], symbols)
     part = inputs.PREDICTIONS + 1
     for number in range(len(ngrams)):

@@ -128,7 +128,7 @@ def test_the_nearest_that_knows_a_context_answers_and_the_network_is_told_which(
 
 
 def test_a_network_that_reads_no_memory_passes_over_it() -> None:
-    shape = Architecture(ngrams=LENGTHS)
+    shape = Architecture(ngrams=LENGTHS, memory=False)
     known = _Known(ord("f"), _contexts(alphabet.encode(b"ab")))
     table = Ngrams.empty()
     np.testing.assert_array_equal(
