@@ -48,13 +48,8 @@ _KNOWN = {*_REQUIRED, NETWORKS["int8"], NGRAMS}
 _OPERATORS = {
     *("Add", "Cast", "Concat", "DequantizeLinear", "DynamicQuantizeLinear", "Gather", "Identity"),
     *("GRU", "LSTM", "LogSoftmax", "MatMul", "MatMulInteger", "Mul", "RNN", "ReduceSum"),
-    *(
-        "Squeeze",
-        "Unsqueeze",
-        "DynamicQuantizeLSTM",
-        "DynamicQuantizeMatMul",
-        "MatMulIntegerToFloat",
-    ),
+    *("Split", "Squeeze", "Sum", "Unsqueeze"),
+    *("DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"),
 }
 """The operators a network may consist of: none of them has a subgraph or touches a file."""
 

@@ -12,14 +12,18 @@ import numpy.typing as npt
 
 from foretype_models import alphabet
 from foretype_models.bundle import Description, Precision
+from foretype_models.inputs import Found, Memories
+from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import Compute
 from foretype_server.documents import Document, Limits, Timings
 from foretype_server.reading import Reader
+from foretype_server.recall import memory_lengths
 from foretype_server.search import Candidate, Character, Stop
 from foretype_server.states import BLOCK
+from foretype_server.workspaces import Workspaces
 
 T = TypeVar("T")
 Y = TypeVar("Y")
@@ -50,7 +54,8 @@ class Engine:
         self, runtime: Runtime, snapshot_bytes: int = SNAPSHOT_BYTES, capacity: int = CAPACITY
     ) -> None:
         self._runtime = runtime
-        self._reader = Reader(runtime, snapshot_bytes)
+        self.workspaces = Workspaces(memory_lengths(runtime.architecture))
+        self._reader = Reader(runtime, self.workspaces, snapshot_bytes)
         self._compute = Compute(capacity, background=self._reader.read_in_background)
 
     @property
@@ -112,13 +117,17 @@ class Engine:
         timings.queue = perf_counter() - timings.arrived
         symbols = alphabet.encode(text.encode())
         bits, guesses, chances = (np.empty(len(symbols)) for _ in range(3))
+        before = alphabet.encode_path(path)
+        own = answers(self._runtime.architecture.ngrams, np.concatenate((before, symbols)))
         expected, state = self._runtime.read(
-            alphabet.encode_path(path)[:, None], self._runtime.initial_state()
+            before[:, None], self._runtime.initial_state(), _memories(own[: len(before)])
         )
+        own = own[len(before) :]
         last = expected[-1:, 0]
         for start in range(0, len(symbols), BLOCK):
             piece = symbols[start : start + BLOCK]
-            after, state = self._runtime.read(piece[:, None], state)
+            found = _memories(own[start : start + BLOCK])
+            after, state = self._runtime.read(piece[:, None], state, found)
             log_probs = np.concatenate((last, after[:-1, 0]))
             at = slice(start, start + len(piece))
             bits[at] = -log_probs[np.arange(len(piece)), piece] / np.log(2)
@@ -129,6 +138,11 @@ class Engine:
         timings.read = perf_counter() - timings.arrived - timings.queue
         timings.read_bytes = len(symbols)
         return _by_character(text, bits, guesses, chances)
+
+
+def _memories(own: Found) -> Memories:
+    """What a text's own memory answers, (time, lengths)."""
+    return Memories(file=Answers(own[:, None]))
 
 
 def _by_character(

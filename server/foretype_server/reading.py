@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from foretype_models import alphabet
+from foretype_models.inputs import Memories, Memory
 from foretype_models.runtime import Runtime
 from foretype_server.documents import Document, Timings
-from foretype_server.states import BLOCK, Origin, Snapshot, Snapshots
+from foretype_server.recall import FileMemories, memory_lengths
+from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
+from foretype_server.workspaces import Project, Workspaces
 
 NEAR = 2048
 """Bytes: where more than twice as many are new, an answer need not wait for them all."""
@@ -18,16 +21,21 @@ MAX_WAITING = 16  # texts to be read in the background; the oldest leave
 
 
 @dataclass
-class _Unfinished:
-    """A text that is being read in the background, and how far that is."""
+class _Reading:
+    """A text, how far it is read, and with which memory of its project."""
 
     origin: Origin
+    project: Memory | None
     position: int
     snapshot: Snapshot | None
 
     @property
+    def left(self) -> int:
+        return len(self.origin.text) - self.position
+
+    @property
     def done(self) -> bool:
-        return self.snapshot is not None and self.position == len(self.origin.text)
+        return self.snapshot is not None and not self.left
 
 
 class Reader:
@@ -36,10 +44,13 @@ class Reader:
     The compute thread alone uses it, for the jobs and for the background alike.
     """
 
-    def __init__(self, runtime: Runtime, snapshot_bytes: int) -> None:
+    def __init__(self, runtime: Runtime, workspaces: Workspaces, snapshot_bytes: int) -> None:
         self._runtime = runtime
+        self._workspaces = workspaces
         self._snapshots = Snapshots(snapshot_bytes)
-        self._waiting: OrderedDict[tuple[str, str], _Unfinished] = OrderedDict()  # newest last
+        self._files = FileMemories(memory_lengths(runtime.architecture))
+        self._waiting: OrderedDict[tuple[str, str], _Reading] = OrderedDict()  # newest last
+        self._used: OrderedDict[tuple[str, str], Project | None] = OrderedDict()
 
     def read(
         self, document: Document, whole: bool, timings: Timings
@@ -47,27 +58,25 @@ class Reader:
         """The snapshot after a document's prefix; yields after every block.
 
         Where much of the prefix is new, and it need not be the `whole`, that is left to the
-        background, and the snapshot is the one after the prefix's end alone: what a file
-        would give that begins there.
+        background. If the text is known as read with an earlier memory of its project, the
+        snapshot is the one after that; else the one after the prefix's end alone: what a
+        file would give that begins there.
         """
         began = perf_counter()
         timings.queue = began - timings.arrived
-        origin, position, snapshot = self._known(document)
-        self._waiting.pop((document.workspace, document.path), None)
-        if not whole and len(document.prefix) - position > 2 * NEAR:
-            self._leave_to_background(document, _Unfinished(origin, position, snapshot))
-            end = document.prefix[_near(document.prefix) :]
-            origin, position, snapshot = self._known(replace(document, prefix=end), is_end=True)
-        length = timings.context_bytes = len(origin.text)
-        timings.read_bytes = length - position
-        while snapshot is None or position < length:
-            if snapshot is not None:
+        reading = self._begin(document, whole)
+        length = timings.context_bytes = len(reading.origin.text)
+        timings.read_bytes = length - reading.position
+        while not reading.done:
+            if reading.snapshot is not None:
                 timings.read += perf_counter() - began
                 yield
                 began = perf_counter()
-            position, snapshot = self._step(origin, position, snapshot)
+            self._step(reading)
+        memories = Memories(reading.project, self._files.after(reading.origin))
         timings.read += perf_counter() - began
-        return snapshot
+        assert reading.snapshot is not None
+        return replace(reading.snapshot, memories=memories)
 
     def read_in_background(self) -> bool:
         """Reads one block of what waits, the newest text first; whether anything waited.
@@ -76,40 +85,66 @@ class Reader:
         """
         if not self._waiting:
             return False
-        key, text = self._waiting.popitem()
-        text.position, text.snapshot = self._step(text.origin, text.position, text.snapshot)
-        if not text.done:
-            self._waiting[key] = text
+        key, reading = self._waiting.popitem()
+        self._step(reading)
+        if not reading.done:
+            self._waiting[key] = reading
         return True
 
-    def _known(
-        self, document: Document, is_end: bool = False
-    ) -> tuple[Origin, int, Snapshot | None]:
-        """Of a document's prefix: where it lies, how much of it is known, and the snapshot
-        after that."""
-        origin = self._snapshots.origin(document.workspace, document.path, document.prefix, is_end)
-        position, snapshot = self._snapshots.deepest(origin) or (0, None)
-        return origin, position, snapshot
+    def _begin(self, document: Document, whole: bool) -> _Reading:
+        """Where reading a document's prefix begins, or an end of it."""
+        key = document.workspace, document.path
+        self._waiting.pop(key, None)
+        project = self._workspaces.project(*key)
+        reading = self._known(document, project)
+        if not whole and key in self._used:
+            earlier = self._known(document, self._used[key])
+            if earlier.left < min(reading.left, 2 * NEAR):
+                self._leave_to_background(key, reading)
+                return earlier
+        if not whole and reading.left > 2 * NEAR:
+            self._leave_to_background(key, reading)
+            end = document.prefix[_near(document.prefix) :]
+            return self._known(replace(document, prefix=end), project, is_end=True)
+        self._use(key, project)
+        return reading
 
-    def _leave_to_background(self, document: Document, text: _Unfinished) -> None:
-        self._waiting[document.workspace, document.path] = text
+    def _known(self, document: Document, project: Project | None, is_end: bool = False) -> _Reading:
+        """How far a document's prefix is known."""
+        generation, memory = (project.generation, project.memory) if project else (0, None)
+        name = Name(document.workspace, document.path, generation, is_end)
+        origin = self._snapshots.origin(name, document.prefix)
+        return _Reading(origin, memory, *(self._snapshots.deepest(origin) or (0, None)))
+
+    def _use(self, key: tuple[str, str], project: Project | None) -> None:
+        """Notes the memory that a file is read with, until it has been read with a newer one."""
+        self._used.pop(key, None)
+        self._used[key] = project
+        if len(self._used) > MAX_WAITING:
+            self._used.popitem(last=False)
+
+    def _leave_to_background(self, key: tuple[str, str], reading: _Reading) -> None:
+        self._waiting[key] = reading
         if len(self._waiting) > MAX_WAITING:
             self._waiting.popitem(last=False)
 
-    def _step(
-        self, origin: Origin, position: int, snapshot: Snapshot | None
-    ) -> tuple[int, Snapshot]:
+    def _step(self, reading: _Reading) -> None:
         """Reads the path where nothing is known, else on to the end of a block."""
-        if snapshot is None:
-            symbols, state = alphabet.encode_path(origin.path), self._runtime.initial_state()
+        origin, position = reading.origin, reading.position
+        if reading.snapshot is None:
+            symbols = alphabet.encode_path(origin.name.path)
+            state = self._runtime.initial_state()
+            own = self._files.of_path(origin)
         else:
             end = min(len(origin.text), (position // BLOCK + 1) * BLOCK)
-            symbols, state = alphabet.encode(origin.text[position:end]), snapshot.state
+            symbols, state = alphabet.encode(origin.text[position:end]), reading.snapshot.state
+            own = self._files.along(origin, position, end)
             position = end
-        log_probs, after = self._runtime.read(symbols[:, None], state)
+        memories = Memories(reading.project, own)
+        log_probs, after = self._runtime.read(symbols[:, None], state, memories)
         snapshot = Snapshot(after, log_probs[-1, 0].copy())
         self._snapshots.put(origin, position, snapshot)
-        return position, snapshot
+        reading.position, reading.snapshot = position, snapshot
 
 
 def _near(prefix: bytes) -> int:

@@ -118,7 +118,7 @@ def search(
         live = [hypothesis for _, hypothesis in expansions]
         state = state.take([parent for parent, _ in expansions])
         symbols = np.array([[h.written[-1] for h in live]], dtype=np.int64)
-        after, state = runtime.read(symbols, state)
+        after, state = runtime.read(symbols, state, start.memories)
         log_probs = after[0]
         yield
     return finished.best()
@@ -198,7 +198,7 @@ def stream(
         characters = _characters(hypothesis.ended("length", decided))
         yield characters[sent:]
         sent = len(characters)
-        after, state = runtime.read(np.array([[symbol]]), state)
+        after, state = runtime.read(np.array([[symbol]]), state, start.memories)
         log_probs = after[0, 0]
 
 
@@ -226,7 +226,8 @@ def predict(
             found.append(("", math.exp(log_prob)))
         else:
             if written:
-                after, state = runtime.read(np.array([[written[-1]]]), snapshot.state)
+                byte = np.array([[written[-1]]])
+                after, state = runtime.read(byte, snapshot.state, start.memories)
                 snapshot = Snapshot(state, after[0, 0])
                 yield
             parts.extend(_continued(log_prob, written, snapshot))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from foretype_models.inputs import NO_MEMORIES, Memories
 from foretype_models.runtime import State
 
 BLOCK = 256  # bytes
@@ -29,29 +30,41 @@ class Snapshot:
 
     state: State
     log_probs: npt.NDArray[np.float32]  # (alphabet,), natural logarithms
+    memories: Memories = NO_MEMORIES  # to go on with; they are not kept
 
     @property
     def nbytes(self) -> int:
         return self.state.nbytes + self.log_probs.nbytes
 
 
-class Origin:
-    """A text and the digests at the ends of its blocks. Texts of different workspaces or
-    paths never share a snapshot."""
+@dataclass(frozen=True)
+class Name:
+    """Of a text: nothing that was read for one name is used for another."""
 
-    def __init__(
-        self, key: bytes, workspace: str, path: str, text: bytes, earlier: Origin | None = None
-    ) -> None:
-        """`earlier` is one of the same workspace and path, whose digests are taken over as far
-        as the texts are the same: after a keystroke only the last block is new."""
-        self.path = path
+    workspace: str
+    path: str
+    generation: int = 0  # of the project's memory that it is read with
+    is_end: bool = False  # of a longer text, which goes by the same name but for this
+
+    def digest(self) -> bytes:
+        """`is_end` apart: such a text lies where any other of its path would."""
+        parts = (self.workspace, self.path, str(self.generation))
+        return b"\0".join(hashlib.sha256(part.encode()).digest() for part in parts)
+
+
+class Origin:
+    """A text and the digests at the ends of its blocks."""
+
+    def __init__(self, key: bytes, name: Name, text: bytes, earlier: Origin | None = None) -> None:
+        """`earlier` is one of the same name, whose digests are taken over as far as the texts
+        are the same: after a keystroke only the last block is new."""
+        self.name = name
         self.text = text
         if earlier is not None:
             same = _common_length(earlier.text, text) // BLOCK
             self.digests = earlier.digests[: same + 1]
         else:
-            scope = b"\0".join(hashlib.sha256(s.encode()).digest() for s in (workspace, path))
-            self.digests = [hashlib.blake2b(scope, key=key, digest_size=16).digest()]
+            self.digests = [hashlib.blake2b(name.digest(), key=key, digest_size=16).digest()]
         for start in range((len(self.digests) - 1) * BLOCK, len(text) - BLOCK + 1, BLOCK):
             block = self.digests[-1] + text[start : start + BLOCK]
             self.digests.append(hashlib.blake2b(block, key=key, digest_size=16).digest())
@@ -82,18 +95,13 @@ class Snapshots:
         self._key = secrets.token_bytes(32)
         self._snapshots: OrderedDict[tuple[bytes, bytes], Snapshot] = OrderedDict()
         self._tails: dict[bytes, set[bytes]] = {}  # of the snapshots at each digest
-        self._recent: OrderedDict[tuple[str, str, bool], Origin] = OrderedDict()
+        self._recent: OrderedDict[Name, Origin] = OrderedDict()
         self.nbytes = 0
 
-    def origin(self, workspace: str, path: str, text: bytes, is_end: bool = False) -> Origin:
-        """The addresses of a document's text; its path is read before it.
-
-        A text that `is_end` of a longer one lies where any other would. Saying so lets the
-        longer one keep its digests for its next keystroke.
-        """
-        earlier = self._recent.pop((workspace, path, is_end), None)
-        origin = Origin(self._key, workspace, path, text, earlier)
-        self._recent[workspace, path, is_end] = origin
+    def origin(self, name: Name, text: bytes) -> Origin:
+        """The addresses of a text; its path is read before it."""
+        origin = Origin(self._key, name, text, self._recent.pop(name, None))
+        self._recent[name] = origin
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
         return origin

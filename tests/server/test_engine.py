@@ -7,10 +7,14 @@ import threading
 import time
 from collections.abc import Generator
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from foretype_models import alphabet
+from foretype_models.inputs import Memories
+from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Runtime
 from foretype_server.compute import Compute
 from foretype_server.documents import Document, Limits, Timings
@@ -144,8 +148,11 @@ def test_scores_are_those_of_the_network(engine: Engine, runtime: Runtime) -> No
     text = "String größe = null; // 漢字\n"
     scores = asyncio.run(engine.score(PATH, text, Timings()))
     assert "".join(score.text for score in scores) == text
-    bits = runtime.score(PATH, text.encode())
-    assert sum(score.bits for score in scores) == pytest.approx(bits.sum(), abs=1e-3)
+    symbols = np.concatenate((alphabet.encode_path(PATH), alphabet.encode(text.encode())))
+    own = Memories(file=Answers(answers(runtime.architecture.ngrams, symbols)[:-1, None]))
+    log_probs, _ = runtime.read(symbols[:-1, None], runtime.initial_state(), own)
+    nats = -log_probs[np.arange(len(symbols) - 1), 0, symbols[1:]][len(PATH) + 1 :].sum()
+    assert sum(score.bits for score in scores) == pytest.approx(nats / np.log(2), abs=1e-3)
 
 
 class _Endless:

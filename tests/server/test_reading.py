@@ -10,18 +10,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foretype_models.runtime import Runtime
+from foretype_server import recall
 from foretype_server.documents import Document, Timings
 from foretype_server.reading import MAX_WAITING, NEAR, Reader
+from foretype_server.recall import memory_lengths
 from foretype_server.states import Snapshot
+from foretype_server.workspaces import Workspaces
 from tests.server.work import result
 
 LINE = b"        this.habitat = habitat;\n"
 COLD = Document("w", "Zoo.java", LINE * (6 * NEAR // len(LINE)), b"")
 
 
+def _new(runtime: Runtime, workspaces: Workspaces | None = None) -> Reader:
+    lengths = memory_lengths(runtime.architecture)
+    return Reader(runtime, workspaces or Workspaces(lengths), 2**24)
+
+
 @pytest.fixture
 def reader(runtime: Runtime) -> Reader:
-    return Reader(runtime, 2**24)
+    return _new(runtime)
 
 
 def _read(reader: Reader, document: Document, whole: bool = False) -> tuple[Snapshot, Timings]:
@@ -53,7 +61,7 @@ def test_of_a_long_one_the_end_is_read_as_if_the_file_began_there(
     assert timings.read_bytes == timings.context_bytes
     end = COLD.prefix[-timings.context_bytes :]
     assert end.startswith(LINE)
-    assert _same(snapshot, _read(Reader(runtime, 2**24), replace(COLD, prefix=end))[0])
+    assert _same(snapshot, _read(_new(runtime), replace(COLD, prefix=end))[0])
 
 
 def test_typing_on_reads_no_more_than_what_is_typed(reader: Reader) -> None:
@@ -70,7 +78,7 @@ def test_once_the_background_has_read_it_the_whole_text_counts(
     _finish_background(reader)
     snapshot, timings = _read(reader, COLD)
     assert (timings.read_bytes, timings.context_bytes) == (0, len(COLD.prefix))
-    assert _same(snapshot, _read(Reader(runtime, 2**24), COLD, whole=True)[0])
+    assert _same(snapshot, _read(_new(runtime), COLD, whole=True)[0])
 
 
 def test_who_asks_for_the_whole_text_waits_for_it(reader: Reader) -> None:
@@ -140,7 +148,46 @@ def test_the_end_that_is_read_is_never_short_nor_begins_inside_a_character(
     whole_line = unit * (line // len(unit.encode()) + 1) + "\n"
     text = whole_line * ((2 * NEAR + bytes_more) // len(whole_line.encode()) + 1)
     document = replace(COLD, prefix=text.encode())
-    timings = _read(Reader(runtime, 2**24), document)[1]
+    timings = _read(_new(runtime), document)[1]
     end = document.prefix[-timings.context_bytes :].decode()
     assert text.endswith(end)
     assert len(end.encode()) >= NEAR // 2
+
+
+def test_a_text_is_read_with_what_its_project_knows(runtime: Runtime) -> None:
+    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    reader = _new(runtime, workspaces)
+    document = replace(COLD, prefix=b"class Zebra { Savanna", suffix=b"")
+    before, _ = _read(reader, document)
+    workspaces.remember("w", {"Other.java": 3 * b"class Zebra { SavannaKeeper keeper; }\n"})
+    after, timings = _read(reader, document, whole=True)
+    assert timings.read_bytes == len(document.prefix)
+    assert after.log_probs[ord("K")] > before.log_probs[ord("K")]
+    assert _same(_read(reader, replace(document, workspace="v"))[0], before)
+
+
+def test_while_a_new_memory_is_being_read_the_one_before_answers(runtime: Runtime) -> None:
+    """A keystroke after a file of the project was saved waits for nothing."""
+    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    reader = _new(runtime, workspaces)
+    before, _ = _read(reader, COLD, whole=True)
+    workspaces.remember("w", {"Other.java": LINE})
+    during, timings = _read(reader, COLD)
+    assert (timings.read_bytes, timings.context_bytes) == (0, len(COLD.prefix))
+    assert _same(during, before)
+    _finish_background(reader)
+    after, timings = _read(reader, COLD)
+    assert timings.read_bytes == 0
+    assert _same(after, _read(_new(runtime, workspaces), COLD, whole=True)[0])
+
+
+def test_what_is_remembered_of_a_long_text_does_not_depend_on_how_it_was_read(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "SPAN", 1024)
+    at_once, _ = _read(_new(runtime), COLD, whole=True)
+    reader = _new(runtime)
+    for length in range(700, len(COLD.prefix), 700):
+        _read(reader, replace(COLD, prefix=COLD.prefix[:length]), whole=True)
+    in_parts, _ = _read(reader, COLD, whole=True)
+    assert _same(at_once, in_parts)

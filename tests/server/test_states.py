@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretype_models.runtime import State
-from foretype_server.states import BLOCK, Origin, Snapshot, Snapshots
+from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
 
 _FLOATS = 64
 
@@ -23,15 +23,15 @@ def _number(snapshot: Snapshot) -> int:
 
 def test_nothing_is_found_in_an_empty_store() -> None:
     store = Snapshots(10_000)
-    assert store.deepest(store.origin("w", "p", b"text")) is None
+    assert store.deepest(store.origin(Name("w", "p"), b"text")) is None
 
 
 def test_the_longest_beginning_is_found() -> None:
     store = Snapshots(100_000)
     text = bytes(range(256)) * 4
     for length in (0, 10, BLOCK, BLOCK + 5, 3 * BLOCK):
-        store.put(store.origin("w", "p", text[:length]), length, _snapshot(length))
-    found = store.deepest(store.origin("w", "p", text[: 2 * BLOCK]))
+        store.put(store.origin(Name("w", "p"), text[:length]), length, _snapshot(length))
+    found = store.deepest(store.origin(Name("w", "p"), text[: 2 * BLOCK]))
     assert found is not None
     assert found[0] == _number(found[1]) == BLOCK + 5
 
@@ -39,26 +39,26 @@ def test_the_longest_beginning_is_found() -> None:
 def test_an_edit_rolls_back_to_before_it() -> None:
     store = Snapshots(100_000)
     text = b"x" * (3 * BLOCK)
-    origin = store.origin("w", "p", text)
+    origin = store.origin(Name("w", "p"), text)
     for length in (0, BLOCK, 2 * BLOCK, 3 * BLOCK):
         store.put(origin, length, _snapshot(length))
     edited = text[: BLOCK + 3] + b"y" + text[BLOCK + 3 :]
-    found = store.deepest(store.origin("w", "p", edited))
+    found = store.deepest(store.origin(Name("w", "p"), edited))
     assert found is not None
     assert found[0] == BLOCK
 
 
 def test_workspaces_and_paths_do_not_share() -> None:
     store = Snapshots(10_000)
-    store.put(store.origin("w", "p", b"text"), 4, _snapshot(1))
-    assert store.deepest(store.origin("v", "p", b"text")) is None
-    assert store.deepest(store.origin("w", "q", b"text")) is None
-    assert store.deepest(store.origin("wp", "", b"text")) is None
+    store.put(store.origin(Name("w", "p"), b"text"), 4, _snapshot(1))
+    assert store.deepest(store.origin(Name("v", "p"), b"text")) is None
+    assert store.deepest(store.origin(Name("w", "q"), b"text")) is None
+    assert store.deepest(store.origin(Name("wp", ""), b"text")) is None
 
 
 def test_the_least_recently_used_leaves_first() -> None:
     store = Snapshots(2 * _snapshot(0).nbytes)
-    first, second, third = (store.origin("w", "p", text) for text in (b"a", b"b", b"c"))
+    first, second, third = (store.origin(Name("w", "p"), text) for text in (b"a", b"b", b"c"))
     store.put(first, 1, _snapshot(1))
     store.put(second, 1, _snapshot(2))
     store.deepest(first)
@@ -78,10 +78,10 @@ def test_what_is_found_belongs_to_the_text_and_the_store_stays_in_bounds(
     for start, repeats in puts:
         text = start + b"a" * (repeats * BLOCK // 2)
         texts.append(text)
-        store.put(store.origin("", "", text), len(text), _snapshot(len(texts) - 1))
+        store.put(store.origin(Name("", ""), text), len(text), _snapshot(len(texts) - 1))
         assert store.nbytes <= 5 * _snapshot(0).nbytes
     for text in [*texts, wanted]:
-        found = store.deepest(store.origin("", "", text))
+        found = store.deepest(store.origin(Name("", ""), text))
         if found is not None:
             assert texts[_number(found[1])] == text[: found[0]]
 
@@ -95,7 +95,7 @@ def test_the_digests_of_an_edited_text_are_those_of_a_text_never_seen_before(
     text: bytes, cut: int, inserted: bytes
 ) -> None:
     edited = text[:cut] + inserted + text[cut // 2 :]
-    before = Origin(b"key", "w", "p", text)
-    after = Origin(b"key", "w", "p", edited, earlier=before)
-    assert after.digests == Origin(b"key", "w", "p", edited).digests
-    assert before.digests == Origin(b"key", "w", "p", text).digests
+    before = Origin(b"key", Name("w", "p"), text)
+    after = Origin(b"key", Name("w", "p"), edited, earlier=before)
+    assert after.digests == Origin(b"key", Name("w", "p"), edited).digests
+    assert before.digests == Origin(b"key", Name("w", "p"), text).digests

@@ -46,14 +46,7 @@ def to_onnx(architecture: Architecture, weights: Weights) -> bytes:
     state under the same names with `_out`.
     """
     graph = _Graph(weights)
-    summed = graph.node(
-        "ReduceSum",
-        [
-            graph.node("Gather", [graph.weight("embedding.weight"), "rows"]),
-            graph.constant("feature_axis", [2]),
-        ],
-        keepdims=0,
-    )
+    summed = _embedded(graph, inputs.features(architecture))
     layer = summed
     for number in range(architecture.layers):
         output = _layer(graph, architecture, number, layer)
@@ -64,6 +57,17 @@ def to_onnx(architecture: Architecture, weights: Weights) -> bytes:
     logits = graph.node("Add", [product, graph.weight("output.bias")])
     graph.node("LogSoftmax", [logits], ["log_probs"], axis=2)
     return graph.model(architecture).SerializeToString()
+
+
+def _embedded(graph: _Graph, features: int) -> str:
+    """The sum of the rows' embeddings, added up in one order however many symbols are read:
+    a ReduceSum's order depends on that, and the answer's last bit with it."""
+    gathered = graph.node("Gather", [graph.weight("embedding.weight"), "rows"])
+    if features > 1:
+        parts = [f"feature{number}" for number in range(features)]
+        graph.node("Split", [gathered, graph.constant("ones", [1] * features)], parts, axis=2)
+        gathered = graph.node("Sum", parts)
+    return graph.node("Squeeze", [gathered, graph.constant("feature_axis", [2])])
 
 
 def _layer(graph: _Graph, architecture: Architecture, number: int, inputs: str) -> str:

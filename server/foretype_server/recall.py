@@ -1,0 +1,85 @@
+"""The memories of the files that are being read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+
+from foretype_models import alphabet
+from foretype_models.architecture import Architecture
+from foretype_models.inputs import Memory
+from foretype_models.memory import TextMemory
+from foretype_server.states import Name, Origin
+
+SPAN = 2**16
+"""Bytes: of a longer text the last one or two spans before a position are remembered. Where
+they begin depends on that position alone, so reading in parts gives the same."""
+CAPACITY = 48 * 2**20  # bytes
+
+
+def memory_lengths(architecture: Architecture) -> tuple[int, ...]:
+    """Of the contexts that a memory has to know for a network."""
+    return architecture.ngrams if architecture.memory else ()
+
+
+class FileMemories:
+    """For any position of a text, what its own text before that knows.
+
+    Bounded in bytes; what has left is built anew from the text. The compute thread alone
+    uses it.
+    """
+
+    def __init__(self, lengths: tuple[int, ...], capacity: int = CAPACITY) -> None:
+        self._lengths = lengths
+        self._capacity = capacity
+        self._texts: OrderedDict[tuple[Name, int], TextMemory] = OrderedDict()
+
+    def of_path(self, origin: Origin) -> Memory:
+        """For reading the path."""
+        return self._memory(origin, 0).along(0, _path_length(origin))
+
+    def along(self, origin: Origin, start: int, stop: int) -> Memory:
+        """For reading the text from `start` up to `stop`, which lie in one block."""
+        first = _first(start)
+        shift = _shift(origin, first)
+        return self._memory(origin, first).along(start - shift, stop - shift)
+
+    def after(self, origin: Origin) -> Memory:
+        """For all that may follow the text."""
+        length = len(origin.text)
+        first = _first(length)
+        return self._memory(origin, first).at(length - _shift(origin, first))
+
+    def _memory(self, origin: Origin, first: int) -> TextMemory:
+        """That of the text from `first` on, as far as any position needs it."""
+        key = (origin.name, first)
+        text = alphabet.encode(origin.text[first : first + 2 * SPAN])
+        symbols = text if first else np.concatenate((alphabet.encode_path(origin.name.path), text))
+        memory = self._texts.pop(key, None)
+        if memory is None:
+            memory = TextMemory(self._lengths, symbols)
+        else:
+            memory.follow(symbols)
+        self._texts[key] = memory
+        while len(self._texts) > 1 and self._nbytes > self._capacity:
+            self._texts.popitem(last=False)
+        return memory
+
+    @property
+    def _nbytes(self) -> int:
+        return sum(text.nbytes for text in self._texts.values())
+
+
+def _first(position: int) -> int:
+    """Where the text begins that is remembered at this position."""
+    return max(0, position // SPAN - 1) * SPAN
+
+
+def _shift(origin: Origin, first: int) -> int:
+    """How far positions in the text are from those in what is remembered from `first` on."""
+    return first or -_path_length(origin)
+
+
+def _path_length(origin: Origin) -> int:
+    return len(alphabet.encode_path(origin.name.path))

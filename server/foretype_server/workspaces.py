@@ -1,0 +1,282 @@
+"""The memory of a project: what followed which context in the files of a workspace."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foretype_models import alphabet, inputs
+from foretype_models.architecture import Architecture
+from foretype_models.inputs import CLASSES, Contexts, Found, Memory, Ngrams, confidence_class
+
+MAX_BYTES = 8 * 2**20
+"""Of text in one workspace: its table then takes some 60 MB."""
+MAX_WORKSPACES = 4
+_FRESH_SHARE = 8
+"""Changed files are counted on their own until they are this part of all; then all are."""
+_MANY = 2**16 - 1
+"""Stands for more than one file where a context's file is noted."""
+_SYMBOL_BITS, _FILE_BITS = np.uint64(9), np.uint64(16)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What followed each context in some files, and which file it is where it is in one alone."""
+
+    ngrams: Ngrams
+    owners: npt.NDArray[np.uint16]  # of each context: the number of a file, or _MANY
+    files: Mapping[str, int]  # numbers by path
+
+    def without(self, path: str) -> Memory:
+        """What it knows from other files than this one."""
+        return _Others(self, self.files.get(path, -1))
+
+
+@dataclass(frozen=True)
+class _Others:
+    """A table, but for what one file alone knows. What several know it knows from all."""
+
+    table: Table
+    file: int
+
+    def look_up(self, contexts: Contexts) -> Found:
+        table = self.table.ngrams
+        if not len(table.contexts):
+            return np.zeros(contexts.shape, dtype=np.int64)
+        at = np.minimum(np.searchsorted(table.contexts, contexts), len(table.contexts) - 1)
+        known = (table.contexts[at] == contexts) & (self.table.owners[at] != self.file)
+        return np.where(known, table.predictions[at].astype(np.int64) + 1, 0)
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """The answers of the first memory that has one."""
+
+    memories: tuple[Memory, ...]
+
+    def look_up(self, contexts: Contexts) -> Found:
+        found = self.memories[0].look_up(contexts)
+        for memory in self.memories[1:]:
+            found = np.where(found, found, memory.look_up(contexts))
+        return found
+
+
+def count(lengths: tuple[int, ...], texts: Mapping[str, bytes]) -> Table:
+    """The table of some files by path, at least one: of each context the symbol that followed most often (of
+    equals the first in the alphabet), and how surely."""
+    files = {path: number for number, path in enumerate(texts)}
+    symbols = [alphabet.encode_file(path, text) for path, text in texts.items()]
+    parts = [_count_length(length, symbols) for length in lengths]
+    contexts = np.concatenate([np.zeros(0, np.uint32), *(part[0] for part in parts)])
+    order = np.argsort(contexts, kind="stable")
+    first = order[_starts(contexts[order])]  # lengths may share a hash by chance
+    predictions = np.concatenate([np.zeros(0, np.uint16), *(part[1] for part in parts)])
+    owners = np.concatenate([np.zeros(0, np.uint16), *(part[2] for part in parts)])
+    return Table(Ngrams(contexts[first], predictions[first]), owners[first], files)
+
+
+def _count_length(
+    length: int, files: list[alphabet.Symbols]
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Contexts, predictions and owners for one n-gram length."""
+    shape = Architecture(ngrams=(length,))
+    keys = np.concatenate([_keys(shape, number, file) for number, file in enumerate(files)])
+    keys.sort()
+    pairs = keys >> _FILE_BITS
+    pair_at = np.flatnonzero(_starts(pairs))
+    counts = np.diff(np.append(pair_at, len(keys)))
+    symbols = (pairs[pair_at] & np.uint64(2**9 - 1)).astype(np.int64)
+    contexts = pairs[pair_at] >> _SYMBOL_BITS
+    context_at = np.flatnonzero(_starts(contexts))
+    total = np.add.reduceat(counts, context_at)
+    best = np.maximum.reduceat(counts, context_at)
+    sizes = np.diff(np.append(context_at, len(contexts)))
+    is_best = counts == np.repeat(best, sizes)
+    positions = np.where(is_best, np.arange(len(contexts)), len(contexts))
+    symbol = symbols[np.minimum.reduceat(positions, context_at)]
+    predictions = symbol * CLASSES + confidence_class(best, total)
+    numbers = (keys & np.uint64(_MANY)).astype(np.uint16)
+    at = pair_at[context_at]
+    least, greatest = np.minimum.reduceat(numbers, at), np.maximum.reduceat(numbers, at)
+    owners = np.where(least == greatest, least, _MANY)
+    return (
+        contexts[context_at].astype(np.uint32),
+        predictions.astype(np.uint16),
+        owners.astype(np.uint16),
+    )
+
+
+def _keys(shape: Architecture, number: int, file: alphabet.Symbols) -> npt.NDArray[np.uint64]:
+    """Context, follower and file of every symbol, to be sorted in that order."""
+    lane = file[:-1, None]
+    hashes = inputs.context_hashes(shape.ngrams, inputs.initial_context(shape, 1), lane).ravel()
+    pairs = hashes.astype(np.uint64) << _SYMBOL_BITS | file[1:].astype(np.uint64)
+    return pairs << _FILE_BITS | np.uint64(number)
+
+
+def _starts(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+    """Where a sorted value differs from the one before it."""
+    starts = np.ones(len(values), dtype=np.bool_)
+    starts[1:] = values[1:] != values[:-1]
+    return starts
+
+
+@dataclass(frozen=True)
+class Project:
+    """A workspace's memory as it was at one moment, for reading one of its files."""
+
+    generation: int  # another one has another number
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class Status:
+    """How large a workspace's memory is."""
+
+    files: int
+    bytes: int
+    left_out: int  # files that were given and did not fit
+    contexts: int
+
+
+class Workspace:
+    """The files of one workspace, counted; what is changed is counted anew at little cost."""
+
+    def __init__(self, lengths: tuple[int, ...], max_bytes: int = MAX_BYTES) -> None:
+        self._lengths = lengths
+        self._max_bytes = max_bytes
+        self._texts: OrderedDict[str, bytes] = OrderedDict()  # the newest last
+        self._fresh: dict[str, bytes] = {}  # changed since all were counted
+        self._left_out: set[str] = set()
+        self._tables: tuple[Table, ...] = ()  # the newest first
+
+    def remember(self, documents: Mapping[str, bytes]) -> None:
+        """Puts files in, in place of earlier versions of them. Of more than fit, the largest
+        and those given first are left out."""
+        for path, text in documents.items():
+            self._texts.pop(path, None)
+            self._texts[path] = self._fresh[path] = text
+            self._left_out.discard(path)
+        self._make_room()
+        self._count()
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Takes files out."""
+        gone = [path for path in paths if self._texts.pop(path, None) is not None]
+        if gone:
+            self._count(anew=True)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """What was counted, the newest first; never changed once it is there."""
+        return self._tables
+
+    @property
+    def status(self) -> Status:
+        return Status(
+            len(self._texts),
+            self._bytes,
+            len(self._left_out),
+            sum(len(table.ngrams.contexts) for table in self._tables),
+        )
+
+    @property
+    def _bytes(self) -> int:
+        return sum(map(len, self._texts.values()))
+
+    def _make_room(self) -> None:
+        size = self._bytes
+        by_size = sorted(self._texts, key=lambda path: len(self._texts[path]), reverse=True)
+        large = [path for path in by_size if len(self._texts[path]) > self._max_bytes // 8]
+        for path in [*large, *list(self._texts)]:
+            if size <= self._max_bytes and len(self._texts) < _MANY:
+                break
+            if path in self._texts:
+                size -= len(self._texts.pop(path))
+                self._fresh.pop(path, None)
+                self._left_out.add(path)
+
+    def _count(self, anew: bool = False) -> None:
+        if anew or sum(map(len, self._fresh.values())) * _FRESH_SHARE > self._bytes:
+            self._tables = (count(self._lengths, self._texts),) if self._texts else ()
+            self._fresh = {}
+        elif self._fresh:
+            self._tables = (count(self._lengths, self._fresh), self._tables[-1])
+
+
+def others(tables: tuple[Table, ...], path: str) -> Memory | None:
+    """What is known from other files than this one."""
+    return _Nearest(tuple(table.without(path) for table in tables)) if tables else None
+
+
+@dataclass
+class _Entry:
+    workspace: Workspace
+    generation: int = 0
+    tables: tuple[Table, ...] = ()
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Workspaces:
+    """The memories of all workspaces; the least recently used leave. Safe for threads."""
+
+    def __init__(self, lengths: tuple[int, ...], max_workspaces: int = MAX_WORKSPACES) -> None:
+        self._lengths = lengths
+        self._max = max_workspaces
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._generations = 0
+
+    def remember(self, name: str, documents: Mapping[str, bytes]) -> Status:
+        """Returns once the files are in the memory. What is read meanwhile is read with the
+        memory before."""
+        entry = self._entry(name)
+        with entry.lock:
+            entry.workspace.remember(documents)
+            self._renew(entry)
+            return entry.workspace.status
+
+    def forget(self, name: str, paths: Iterable[str] | None) -> Status:
+        """Takes files out, or all of them."""
+        entry = self._entry(name)
+        with entry.lock:
+            if paths is None:
+                entry.workspace = Workspace(self._lengths)
+            else:
+                entry.workspace.forget(paths)
+            self._renew(entry)
+            return entry.workspace.status
+
+    def status(self, name: str) -> Status:
+        with self._lock:
+            entry = self._entries.get(name)
+        return entry.workspace.status if entry else Workspace(self._lengths).status
+
+    def project(self, name: str, path: str) -> Project | None:
+        """What a file of a workspace is read with."""
+        with self._lock:
+            entry = self._entries.get(name)
+            if entry is None:
+                return None
+            self._entries.move_to_end(name)
+            memory = others(entry.tables, path)
+            return Project(entry.generation, memory) if memory else None
+
+    def _entry(self, name: str) -> _Entry:
+        with self._lock:
+            entry = self._entries.pop(name, None) or _Entry(Workspace(self._lengths))
+            self._entries[name] = entry
+            if len(self._entries) > self._max:
+                self._entries.popitem(last=False)
+            return entry
+
+    def _renew(self, entry: _Entry) -> None:
+        with self._lock:
+            self._generations += 1
+            entry.generation, entry.tables = self._generations, entry.workspace.tables

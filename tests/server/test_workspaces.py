@@ -1,0 +1,152 @@
+"""What the memory of a project knows, and how it keeps within its bounds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretype_models import alphabet, inputs
+from foretype_models.architecture import Architecture
+from foretype_models.inputs import CLASSES, Found, Memory, confidence_class
+from foretype_server.workspaces import Workspace, Workspaces, count, others
+
+LENGTHS = (1, 3)
+SHAPE = Architecture(ngrams=LENGTHS)
+Texts = Mapping[str, bytes]
+
+texts = st.dictionaries(
+    st.sampled_from("pqrs"), st.text("ab", max_size=12).map(str.encode), min_size=1, max_size=4
+)
+
+
+def _answers(memory: Memory | None, path: str, text: bytes) -> Found:
+    symbols = alphabet.encode_file(path, text)[:-1]
+    context = inputs.initial_context(SHAPE, 1)
+    hashes = inputs.context_hashes(LENGTHS, context, symbols[:, None])
+    if memory is None:
+        return np.zeros((len(symbols), len(LENGTHS)), dtype=np.int64)
+    return memory.look_up(hashes)[:, 0]
+
+
+def _by_hand(known: Texts, path: str, text: bytes) -> list[list[int]]:
+    """What each context of a file is answered: nothing where that file alone holds it."""
+
+    def contexts(path: str, text: bytes, n: int) -> list[tuple[int, ...]]:
+        padded = [inputs.BEFORE_START] * (n - 1) + alphabet.encode_file(path, text).tolist()
+        return [tuple(padded[i : i + n]) for i in range(len(padded) - n)]
+
+    columns: list[list[int]] = []
+    for n in LENGTHS:
+        followers: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+        files: dict[tuple[int, ...], set[str]] = defaultdict(set)
+        for p, t in known.items():
+            symbols = alphabet.encode_file(p, t).tolist()
+            for context, follower in zip(contexts(p, t, n), symbols[1:], strict=True):
+                followers[context][follower] += 1
+                files[context].add(p)
+        column: list[int] = []
+        for context in contexts(path, text, n):
+            seen = followers.get(context)
+            if not seen or files[context] == {path}:
+                column.append(0)
+                continue
+            best = max(seen.values())
+            symbol = min(s for s, times in seen.items() if times == best)
+            confidence = confidence_class(np.array(best), np.array(seen.total()))
+            column.append(1 + symbol * CLASSES + int(confidence))
+        columns.append(column)
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+@given(texts, st.sampled_from("pqz"), st.text("ab", max_size=12).map(str.encode))
+def test_it_answers_what_a_naive_count_of_the_other_files_does(
+    known: Texts, path: str, text: bytes
+) -> None:
+    memory = count(LENGTHS, known).without(path)
+    assert _answers(memory, path, text).tolist() == _by_hand(known, path, text)
+
+
+def test_what_a_file_alone_knows_it_is_not_told() -> None:
+    known = {"A": b"xyz", "B": b"abc"}
+    own = count(LENGTHS, known).without("A").look_up
+    hashes = inputs.context_hashes(
+        (1, 3), inputs.initial_context(SHAPE, 1), alphabet.encode(b"xyz")[:, None]
+    )
+    assert not own(hashes)[:, :, 1].any()
+    assert count(LENGTHS, known).without("B").look_up(hashes)[2, 0, 1]
+
+
+def _workspace(files: Texts, max_bytes: int = 1000) -> Workspace:
+    workspace = Workspace(LENGTHS, max_bytes)
+    workspace.remember(files)
+    return workspace
+
+
+def test_a_changed_file_counts_before_its_earlier_version() -> None:
+    known = {f"{n}": b"abcabcabc" * 5 for n in range(10)}
+    workspace = _workspace(known)
+    workspace.remember({"3": b"abxabxabx"})
+    assert len(workspace.tables) == 2  # of what is new alone, and of all before it
+    found = _answers(others(workspace.tables, "z"), "z", b"ab")[-1, 0]
+    assert (int(found) - 1) // CLASSES == ord("x")
+    workspace.remember({f"{n}": b"aby" * 9 for n in range(5)})
+    assert len(workspace.tables) == 1
+    assert workspace.status.files == 10
+
+
+def test_what_is_forgotten_is_not_known() -> None:
+    workspace = _workspace({"A": b"abc", "B": b"xyz"})
+    workspace.forget(["A", "unknown"])
+    assert workspace.status.files == 1
+    assert not _answers(others(workspace.tables, "z"), "z", b"abc")[-2, 1]
+    workspace.forget(["B"])
+    assert others(workspace.tables, "z") is None
+
+
+def test_the_largest_and_those_given_first_leave_where_they_do_not_fit() -> None:
+    small = {f"{n}": bytes(str(n), "ascii") * 40 for n in range(9)}
+    workspace = _workspace({"large": b"x" * 900, **small}, max_bytes=400)
+    status = workspace.status
+    assert (status.files, status.bytes, status.left_out) == (9, 360, 1)
+    workspace.remember({"new": b"y" * 45})
+    assert (workspace.status.files, workspace.status.left_out) == (9, 2)
+    workspace.remember({"0": b"z" * 10})
+    assert workspace.status.bytes <= 400
+
+
+def test_one_workspace_knows_nothing_of_another() -> None:
+    workspaces = Workspaces(LENGTHS)
+    status = workspaces.remember("w", {"A": b"abc"})
+    assert status == workspaces.status("w")
+    assert status.files == 1
+    assert workspaces.project("v", "z") is None
+    assert workspaces.status("v").files == 0
+    assert workspaces.project("w", "z") is not None
+
+
+def test_every_change_is_another_generation_and_leaves_the_one_before_as_it_was() -> None:
+    workspaces = Workspaces(LENGTHS)
+    workspaces.remember("w", {"A": b"abc"})
+    before = workspaces.project("w", "z")
+    assert before is not None
+    answers = _answers(before.memory, "z", b"abc").tolist()
+    workspaces.remember("w", {"A": b"abd"})
+    after = workspaces.project("w", "z")
+    assert after is not None
+    assert after.generation > before.generation
+    assert _answers(before.memory, "z", b"abc").tolist() == answers
+    assert _answers(after.memory, "z", b"abc").tolist() != answers
+    workspaces.forget("w", None)
+    assert workspaces.project("w", "z") is None
+
+
+def test_the_least_recently_used_workspace_leaves() -> None:
+    workspaces = Workspaces(LENGTHS, max_workspaces=2)
+    for name in "abc":
+        workspaces.remember(name, {"A": b"abc"})
+        workspaces.project("a", "z")
+    assert [workspaces.status(name).files for name in "abc"] == [1, 0, 1]
