@@ -23,7 +23,7 @@ lint: $(VENV)/.dev
 proto: $(VENV)/.dev
 	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I client --python_out=client \
 		--grpc_python_out=client --mypy_out=quiet:client --mypy_grpc_out=quiet:client \
-		foretype/v1/completion.proto foretype/v1/models.proto
+		foretype/v1/completion.proto foretype/v1/models.proto foretype/v1/workspace.proto
 	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I models --python_out=models \
 		--mypy_out=quiet:models foretype_models/graph.proto
 

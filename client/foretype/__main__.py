@@ -86,6 +86,9 @@ def complete(
         bool, typer.Option("--stream", help="Print characters as they come.")
     ] = False,
     json: Json = False,
+    project: Annotated[
+        bool, typer.Option(help="Read the like files of its git repository too.")
+    ] = True,
     server: Server = None,
     model: Model = "java",
 ) -> None:
@@ -105,6 +108,7 @@ def complete(
             json=json,
             server=server,
             model=model,
+            project=project,
         )
     )
 

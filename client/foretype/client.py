@@ -16,14 +16,19 @@ A call that fails raises a ForetypeError:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from foretype.v1 import completion_pb2_grpc, models_pb2, models_pb2_grpc
+from foretype.v1 import (
+    completion_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    workspace_pb2_grpc,
+)
 from foretype.v1.completion_pb2 import (
     CompleteRequest,
     CompleteResponse,
@@ -35,6 +40,13 @@ from foretype.v1.completion_pb2 import (
     ScoreResponse,
     StreamRequest,
     StreamResponse,
+)
+from foretype.v1.workspace_pb2 import (
+    ForgetRequest,
+    RememberRequest,
+    StatusRequest,
+    TextDocument,
+    WorkspaceMemory,
 )
 
 __all__ = [
@@ -50,6 +62,8 @@ __all__ = [
 ]
 
 DEFAULT_TIMEOUT = 30.0  # seconds
+_MAX_REQUEST = 8 * 2**20  # bytes of texts to remember
+_MAX_DOCUMENTS = 10_000
 
 # The largest request holds a prefix and a suffix of 4 MiB each.
 _OPTIONS = [
@@ -121,6 +135,7 @@ class Client:
         self._channel = grpc.insecure_channel(address, _OPTIONS)
         self._completion = completion_pb2_grpc.CompletionStub(self._channel)
         self._models = models_pb2_grpc.ModelsStub(self._channel)
+        self._workspace = workspace_pb2_grpc.WorkspaceStub(self._channel)
         self._watch: Any = cast(Any, health_pb2_grpc.HealthStub)(self._channel).Watch
 
     def __enter__(self) -> Self:
@@ -186,6 +201,32 @@ class Client:
         with _errors(self.address):
             return self._models.Get(models_pb2.GetRequest(name=name), timeout=self._timeout).model
 
+    def remember(
+        self, workspace: str, texts: Mapping[str, str], timeout: float | None = None
+    ) -> WorkspaceMemory:
+        """Puts texts, by path, into a workspace's memory: all or, where they are more than a
+        request holds, as many as there was no error before. Raises ForetypeError."""
+        memory = self.workspace_memory(workspace)
+        for documents in _in_requests(texts):
+            request = RememberRequest(workspace=workspace, documents=documents)
+            with _errors(self.address):
+                answer = self._workspace.Remember(request, timeout=timeout or self._timeout)
+            memory = answer.memory
+        return memory
+
+    def forget(self, workspace: str, paths: Sequence[str] = ()) -> WorkspaceMemory:
+        """Takes texts out of a workspace's memory, all where none is named. Raises
+        ForetypeError."""
+        request = ForgetRequest(workspace=workspace, paths=paths)
+        with _errors(self.address):
+            return self._workspace.Forget(request, timeout=self._timeout).memory
+
+    def workspace_memory(self, workspace: str) -> WorkspaceMemory:
+        """How large a workspace's memory is. Raises ForetypeError."""
+        request = StatusRequest(workspace=workspace)
+        with _errors(self.address):
+            return self._workspace.Status(request, timeout=self._timeout).memory
+
 
 class AsyncClient:
     """As `Client`, for asyncio: cancelling the task cancels the call.
@@ -199,6 +240,7 @@ class AsyncClient:
         self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
         self._completion = completion_pb2_grpc.CompletionStub(self._channel)
         self._models = models_pb2_grpc.ModelsStub(self._channel)
+        self._workspace = workspace_pb2_grpc.WorkspaceStub(self._channel)
         self._watch: Any = cast(Any, health_pb2_grpc.HealthStub)(self._channel).Watch
 
     async def __aenter__(self) -> Self:
@@ -268,3 +310,42 @@ class AsyncClient:
         request = models_pb2.GetRequest(name=name)
         with _errors(self.address):
             return (await self._models.Get(request, timeout=self._timeout)).model
+
+    async def remember(
+        self, workspace: str, texts: Mapping[str, str], timeout: float | None = None
+    ) -> WorkspaceMemory:
+        """As `Client.remember`. Raises ForetypeError."""
+        memory = await self.workspace_memory(workspace)
+        for documents in _in_requests(texts):
+            request = RememberRequest(workspace=workspace, documents=documents)
+            with _errors(self.address):
+                call = self._workspace.Remember(request, timeout=timeout or self._timeout)
+                memory = (await call).memory
+        return memory
+
+    async def forget(self, workspace: str, paths: Sequence[str] = ()) -> WorkspaceMemory:
+        """As `Client.forget`. Raises ForetypeError."""
+        request = ForgetRequest(workspace=workspace, paths=paths)
+        with _errors(self.address):
+            return (await self._workspace.Forget(request, timeout=self._timeout)).memory
+
+    async def workspace_memory(self, workspace: str) -> WorkspaceMemory:
+        """How large a workspace's memory is. Raises ForetypeError."""
+        request = StatusRequest(workspace=workspace)
+        with _errors(self.address):
+            return (await self._workspace.Status(request, timeout=self._timeout)).memory
+
+
+def _in_requests(texts: Mapping[str, str]) -> Iterator[list[TextDocument]]:
+    """The texts in as few requests as hold them."""
+    documents: list[TextDocument] = []
+    size = 0
+    for path, text in texts.items():
+        length = len(path.encode()) + len(text.encode())
+        if documents and (size + length > _MAX_REQUEST or len(documents) == _MAX_DOCUMENTS):
+            yield documents
+            documents, size = [], 0
+        documents.append(TextDocument(path=path, text=text))
+        size += length
+    if documents:
+        yield documents

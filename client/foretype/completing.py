@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foretype import project
 from foretype.client import Client, Document, ForetypeError, Limits
 from foretype.v1 import completion_pb2 as pb
 
@@ -21,6 +22,7 @@ _UNTIL = {
     "block": pb.BOUNDARY_BLOCK,
 }
 _MAX_BYTES = 2000
+_REMEMBER_SECONDS = 120.0
 
 
 class InputError(ForetypeError):
@@ -44,6 +46,7 @@ class Options:
     json: bool
     server: str | None
     model: str
+    project: bool  # whether the files of its repository are remembered
 
 
 def run(options: Options) -> None:
@@ -52,8 +55,11 @@ def run(options: Options) -> None:
         raise InputError("--stream prints one candidate as text: leave --json and --candidates out")
     if options.lines > 1 and options.candidates > 1:
         raise InputError("--lines goes on from the best candidate: leave --candidates out")
-    document = read_document(options.file, options.line, options.column)
+    root = project.root_of(options.file) if options.project else None
+    document = read_document(options.file, options.line, options.column, root)
     with connection(options.server, options.model) as client:
+        if root is not None:
+            remember(client, document, options.file.resolve(), root)
         if options.stream:
             _stream(client, document, options)
         else:
@@ -73,8 +79,17 @@ def connection(server: str | None, model: str) -> Generator[Client]:
         yield client
 
 
-def read_document(file: Path, line: int | None, column: int | None) -> Document:
-    """The file as a document with its cursor at a position. Raises InputError."""
+def remember(client: Client, document: Document, file: Path, root: Path) -> None:
+    """Has the files of a document's project remembered, those of the same language."""
+    files = project.read(root, file.suffix, without=file)
+    client.remember(document.workspace, files.texts, timeout=_REMEMBER_SECONDS)
+
+
+def read_document(
+    file: Path, line: int | None, column: int | None, root: Path | None = None
+) -> Document:
+    """The file as a document with its cursor at a position, in the project at `root` if in
+    any. Raises InputError."""
     try:
         text = file.read_bytes().decode()
     except OSError as error:
@@ -82,12 +97,17 @@ def read_document(file: Path, line: int | None, column: int | None) -> Document:
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8: see byte {error.start}") from error
     cursor = _offset(text, line, column)
-    return Document(path=_path(file), prefix=text[:cursor], suffix=text[cursor:])
+    return Document(
+        path=_path(file, root or Path.cwd()),
+        workspace=str(root or ""),
+        prefix=text[:cursor],
+        suffix=text[cursor:],
+    )
 
 
-def _path(file: Path) -> str:
-    """As the model reads it: relative to the current folder where the file is below it."""
-    absolute, here = file.resolve(), Path.cwd()
+def _path(file: Path, root: Path) -> str:
+    """As the model reads it: relative to a folder where the file is below it."""
+    absolute, here = file.resolve(), root.resolve()
     return absolute.relative_to(here).as_posix() if absolute.is_relative_to(here) else file.name
 
 
@@ -151,7 +171,9 @@ def _lengthen(
 ) -> None:
     """Adds the next line to a candidate that ends at the end of one."""
     prefix = document.prefix + candidate["text"] + "\n"
-    after = Document(path=document.path, prefix=prefix, suffix=document.suffix)
+    after = Document(
+        path=document.path, workspace=document.workspace, prefix=prefix, suffix=document.suffix
+    )
     found = client.complete(after, _limits(options)).candidates
     # A line that the model leaves empty is no candidate, and a line all the same.
     following = found[0] if found else pb.Candidate(stop=pb.STOP_BOUNDARY)

@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any, Literal, cast
+from uuid import uuid4
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -24,6 +25,7 @@ from foretype_lsp import settings
 from foretype_lsp.documents import Document, place_in_workspace
 from foretype_lsp.engine import Engine
 from foretype_lsp.positions import Encoding
+from foretype_lsp.projects import Projects
 from foretype_lsp.settings import SECTION, Settings, Until
 from foretype_lsp.suggestions import Place, Suggestions
 
@@ -63,6 +65,7 @@ class _Protocol(LanguageServerProtocol):
         encoding = Encoding(self.workspace.position_encoding)
         item = params.text_document
         self.documents[item.uri] = Document.opened(item, encoding)
+        cast(Adapter, self._server).opened(item.uri)
         yield from ()
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
@@ -91,6 +94,7 @@ class Adapter(LanguageServer):
         self.popup_snippets = False
         self._engine_of = (server, model)
         self._engine: Engine | None = None
+        self._projects: Projects | None = None
         self._initial_options: Any = None
         self._problems: list[str] = []
         self._shown: dict[tuple[str, Kind], Suggestions] = {}
@@ -99,7 +103,8 @@ class Adapter(LanguageServer):
 
     def start(self, params: types.InitializeParams) -> None:
         """Starts the engine, without waiting for it, and the watch over the editor."""
-        self._engine = Engine(*self._engine_of, reporter=self)
+        self._engine = Engine(*self._engine_of, self, self._engine_ready)
+        self._projects = Projects(self._engine.remember, self._showing, self.log)
         self._background = [asyncio.create_task(self._engine.keep_up())]
         if os.name == "posix":
             loop = asyncio.get_running_loop()
@@ -115,6 +120,8 @@ class Adapter(LanguageServer):
     async def stop(self) -> None:
         """Ends the engine."""
         self.left_in_order = True
+        if self._projects is not None:
+            self._projects.stop()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -183,6 +190,45 @@ class Adapter(LanguageServer):
             await self.client_register_capability_async(types.RegistrationParams([registration]))
         except JsonRpcException:
             self.log("foretype: the editor will not say when its settings change")
+
+    def opened(self, uri: str) -> None:
+        """Has the files around a document remembered."""
+        document = self.documents.get(uri)
+        if document and self._projects and self._remembers(document):
+            self._projects.opened(document, self._folders())
+
+    def saved(self, uri: str) -> None:
+        """Has the document remembered as it is now."""
+        document = self.documents.get(uri)
+        if document and self._projects and self._remembers(document):
+            self._projects.saved(document, self._folders())
+
+    def _remembers(self, document: Document) -> bool:
+        return self.settings.memory and self.settings.suggests_in(document.language)
+
+    def _engine_ready(self) -> None:
+        if self._projects is not None:
+            self._projects.start_again()
+
+    @asynccontextmanager
+    async def _showing(self, what: str) -> AsyncGenerator[None]:
+        """Shows progress in the editor where that can show any."""
+        window = self.client_capabilities.window
+        if not (window and window.work_done_progress):
+            yield
+            return
+        token = str(uuid4())
+        try:
+            await self.work_done_progress.create_async(token)
+        except JsonRpcException:  # the editor would rather not
+            yield
+            return
+        self.work_done_progress.begin(token, types.WorkDoneProgressBegin(what, cancellable=False))
+        try:
+            yield
+        finally:
+            with suppress(BrokenPipeError):
+                self.work_done_progress.end(token, types.WorkDoneProgressEnd())
 
     def forget(self, uri: str) -> None:
         """Drops what belongs to a document that was closed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -23,6 +23,7 @@ from foretype.client import (
     Unavailable,
 )
 
+REMEMBER_TIMEOUT = 120.0  # seconds
 CONNECT_TIMEOUT = 5.0  # seconds until a server that does not answer is reported
 STOP_TIMEOUT = 3.0  # seconds that the child has to end by itself
 FIRST_DELAY, MAX_DELAY = 0.5, 30.0  # seconds between attempts; each waits twice as long
@@ -48,10 +49,18 @@ class Engine:
     """Asks the engine for continuations. Used inside one event loop.
 
     `server` is the address of one that serves; without it a child is started with `model`.
+    `became_ready` is told whenever an engine is there that may remember nothing.
     """
 
-    def __init__(self, server: str | None, model: str | None, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        server: str | None,
+        model: str | None,
+        reporter: Reporter,
+        became_ready: Callable[[], None] = lambda: None,
+    ) -> None:
         self._server = server
+        self._became_ready = became_ready
         self._model = model
         self._reporter = reporter
         self._client: AsyncClient | None = None
@@ -85,6 +94,21 @@ class Engine:
             self._log_once(str(error))
             return []
         return [candidate.text for candidate in response.candidates]
+
+    async def remember(self, workspace: str, texts: Mapping[str, str]) -> int | None:
+        """Puts texts, by path, into a workspace's memory; how many are in it then. None where
+        there is no engine, or its model reads no memory. Cancelling the task gives it up."""
+        if not self._expected:
+            return None
+        await self._ready.wait()
+        if self._client is None:
+            return None
+        try:
+            memory = await self._client.remember(workspace, texts, REMEMBER_TIMEOUT)
+        except ForetypeError as error:
+            self._log_once(f"the files of the workspace cannot be remembered: {error}")
+            return None
+        return memory.documents if memory.is_read else None
 
     async def keep_up(self) -> None:
         """Keeps the engine ready until this task is cancelled, which ends the child too."""
@@ -201,6 +225,7 @@ class Engine:
         self._client = client
         self._ready.set()
         self._reporter.log("foretype: the engine is ready")
+        self._became_ready()
 
     def _give_up(self, reason: str) -> None:
         self._expected = False

@@ -32,10 +32,16 @@ def build(server: str | None, model: str | None) -> Adapter:
     async def initialized(ls: Adapter, params: types.InitializedParams) -> None:
         await ls.register_for_settings()
         await ls.update_settings()
+        for uri in list(ls.documents):
+            ls.opened(uri)
 
     @adapter.feature(types.SHUTDOWN)
     async def shutdown(ls: Adapter, params: None) -> None:
         await ls.stop()
+
+    @adapter.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def did_save(ls: Adapter, params: types.DidSaveTextDocumentParams) -> None:
+        ls.saved(params.text_document.uri)
 
     @adapter.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(

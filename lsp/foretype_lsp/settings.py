@@ -57,6 +57,8 @@ class Settings:
     candidates: int = field(default=1, metadata={"check": _number(1, 10, int)})
     # Milliseconds between the last keystroke and an automatic inline suggestion.
     delay: int = field(default=0, metadata={"check": _number(0, 10_000, int)})
+    # Whether the files of the open folders are remembered.
+    memory: bool = field(default=True, metadata={"check": _switch})
     # A suggestion is cut before its probability falls below this.
     confidence: float = field(default=0.0, metadata={"check": _number(0, 1, float)})
 

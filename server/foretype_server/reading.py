@@ -97,7 +97,7 @@ class Reader:
         self._waiting.pop(key, None)
         project = self._workspaces.project(*key)
         reading = self._known(document, project)
-        if not whole and key in self._used:
+        if not whole and reading.left > BLOCK and key in self._used:
             earlier = self._known(document, self._used[key])
             if earlier.left < min(reading.left, 2 * NEAR):
                 self._leave_to_background(key, reading)

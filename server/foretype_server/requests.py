@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foretype.v1 import completion_pb2 as pb
+from foretype.v1 import workspace_pb2
 from foretype_server.boundaries import Until
 from foretype_server.documents import Document, Limits
 from foretype_server.errors import InvalidRequest
@@ -10,7 +11,8 @@ from foretype_server.search import Options
 
 MAX_PATH = 1024  # bytes, as the lengths below
 MAX_TEXT = 4 * 2**20
-MAX_SCORED = 2**20
+MAX_SCORED = MAX_REMEMBERED = 2**20
+MAX_DOCUMENTS = 10_000
 MAX_CANDIDATES, MAX_LENGTH, MAX_TOP = 10, 2000, 100
 DEFAULT_LENGTH, DEFAULT_TOP = 200, 10
 
@@ -58,6 +60,24 @@ def scored(message: pb.ScoreRequest) -> tuple[str, str]:
     _at_most("path", message.path, MAX_PATH)
     _at_most("text", message.text, MAX_SCORED)
     return message.path, message.text
+
+
+def remembered(message: workspace_pb2.RememberRequest) -> dict[str, bytes]:
+    """Texts by path. Raises InvalidRequest."""
+    number = len(message.documents)
+    if number > MAX_DOCUMENTS:
+        raise InvalidRequest(f"{number} documents; at most {MAX_DOCUMENTS} are allowed")
+    texts: dict[str, bytes] = {}
+    for document in message.documents:
+        _at_most("path", document.path, MAX_PATH)
+        texts[document.path] = _at_most(f"text of {document.path}", document.text, MAX_REMEMBERED)
+    return texts
+
+
+def workspace(name: str) -> str:
+    """Raises InvalidRequest."""
+    _at_most("workspace", name, MAX_PATH)
+    return name
 
 
 def _at_most(name: str, text: str, limit: int) -> bytes:

@@ -12,7 +12,13 @@ from typing import Any
 import grpc
 
 from foretype.v1 import completion_pb2 as pb
-from foretype.v1 import completion_pb2_grpc, models_pb2, models_pb2_grpc
+from foretype.v1 import (
+    completion_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    workspace_pb2,
+    workspace_pb2_grpc,
+)
 from foretype_models import registry
 from foretype_models.bundle import BundleError, Description
 from foretype_server import requests
@@ -26,6 +32,7 @@ from foretype_server.errors import (
     RequestError,
 )
 from foretype_server.search import Candidate, Character, Stop
+from foretype_server.workspaces import MAX_BYTES, Status
 
 MAX_SECONDS = 120.0  # for one request, however long its own deadline
 
@@ -188,6 +195,51 @@ def _timings(timings: Timings) -> pb.Timings:
         search_ms=timings.search * 1e3,
         read_bytes=timings.read_bytes,
     )
+
+
+class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
+    """foretype.v1.Workspace"""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def Remember(
+        self, request: workspace_pb2.RememberRequest, context: Context
+    ) -> workspace_pb2.RememberResponse:
+        async with _answering(context):
+            name, documents = requests.workspace(request.workspace), requests.remembered(request)
+            workspaces = self._engine.workspaces
+            status = await asyncio.to_thread(workspaces.remember, name, documents)
+            return workspace_pb2.RememberResponse(memory=self._memory(status))
+        raise AssertionError
+
+    async def Forget(
+        self, request: workspace_pb2.ForgetRequest, context: Context
+    ) -> workspace_pb2.ForgetResponse:
+        async with _answering(context):
+            name, paths = requests.workspace(request.workspace), list(request.paths)
+            workspaces = self._engine.workspaces
+            status = await asyncio.to_thread(workspaces.forget, name, paths or None)
+            return workspace_pb2.ForgetResponse(memory=self._memory(status))
+        raise AssertionError
+
+    async def Status(
+        self, request: workspace_pb2.StatusRequest, context: Context
+    ) -> workspace_pb2.StatusResponse:
+        async with _answering(context):
+            status = self._engine.workspaces.status(requests.workspace(request.workspace))
+            return workspace_pb2.StatusResponse(memory=self._memory(status))
+        raise AssertionError
+
+    def _memory(self, status: Status) -> workspace_pb2.WorkspaceMemory:
+        return workspace_pb2.WorkspaceMemory(
+            documents=status.files,
+            text_bytes=status.bytes,
+            left_out=status.left_out,
+            contexts=status.contexts,
+            text_bytes_limit=MAX_BYTES,
+            is_read=self._engine.model.architecture.memory,
+        )
 
 
 def _model(description: Description, serving: bool, name: str | None = None) -> models_pb2.Model:

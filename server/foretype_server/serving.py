@@ -21,13 +21,20 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection as grpc_reflection
 
-from foretype.v1 import completion_pb2, completion_pb2_grpc, models_pb2, models_pb2_grpc
+from foretype.v1 import (
+    completion_pb2,
+    completion_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    workspace_pb2,
+    workspace_pb2_grpc,
+)
 from foretype_models import registry
 from foretype_models.bundle import Bundle, Precision
 from foretype_models.runtime import Runtime
 from foretype_server.engine import Engine
 from foretype_server.errors import ServingError
-from foretype_server.services import CompletionService, ModelsService
+from foretype_server.services import CompletionService, ModelsService, WorkspaceService
 
 GRACE = 2.0  # seconds that calls under way have to end when the server stops
 MAX_CALLS = 256
@@ -38,6 +45,7 @@ _OPTIONS = [
 _SERVICES = [
     completion_pb2.DESCRIPTOR.services_by_name["Completion"].full_name,
     models_pb2.DESCRIPTOR.services_by_name["Models"].full_name,
+    workspace_pb2.DESCRIPTOR.services_by_name["Workspace"].full_name,
 ]
 
 
@@ -52,6 +60,9 @@ class Server:
             CompletionService(self._engine), self._server
         )
         models_pb2_grpc.add_ModelsServicer_to_server(ModelsService(self._engine), self._server)
+        workspace_pb2_grpc.add_WorkspaceServicer_to_server(
+            WorkspaceService(self._engine), self._server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflection:
             names = [*_SERVICES, health.SERVICE_NAME, grpc_reflection.SERVICE_NAME]

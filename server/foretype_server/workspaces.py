@@ -68,8 +68,8 @@ class _Nearest:
 
 
 def count(lengths: tuple[int, ...], texts: Mapping[str, bytes]) -> Table:
-    """The table of some files by path, at least one: of each context the symbol that followed most often (of
-    equals the first in the alphabet), and how surely."""
+    """The table of some files by path, at least one: of each context the symbol that followed
+    most often (of equals the first in the alphabet), and how surely."""
     files = {path: number for number, path in enumerate(texts)}
     symbols = [alphabet.encode_file(path, text) for path, text in texts.items()]
     parts = [_count_length(length, symbols) for length in lengths]

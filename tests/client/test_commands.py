@@ -68,6 +68,19 @@ def test_a_stream_prints_the_same(run: Run, java_file: Path, tiny_model: Path) -
     assert " in the zoo." in done.stdout
 
 
+def test_the_other_files_of_the_repository_are_known(
+    run: Run, tmp_path: Path, tiny_model: Path
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "Zoo.java").write_text(40 * "quokkaWombat.platypusEchidna();\n")
+    (tmp_path / "Own.java").write_text("quokkaWombat.")
+    own = str(tmp_path / "Own.java")
+    known = run("complete", own, "--model", str(tiny_model)).stdout
+    assert known.startswith("platypus")
+    unknown = run("complete", own, "--model", str(tiny_model), "--no-project").stdout
+    assert not unknown.startswith("platypus")
+
+
 def test_several_lines(run: Run, java_file: Path, tiny_model: Path) -> None:
     java_file.write_text(JAVA)
     done = run("complete", java_file, "--lines", "3", "--model", tiny_model)

@@ -120,7 +120,11 @@ EditorWith = Callable[..., AbstractAsyncContextManager[Editor]]
 
 @asynccontextmanager
 async def _editor(
-    *arguments: str | Path, encoding: str = "utf-16", options: Any = None, settings: Any = None
+    *arguments: str | Path,
+    encoding: str = "utf-16",
+    options: Any = None,
+    settings: Any = None,
+    folder: Path = Path("/work/zoo"),
 ) -> AsyncGenerator[Editor]:
     client = make_test_lsp_client()
     client.set_configuration(settings, section="foretype")
@@ -134,7 +138,7 @@ async def _editor(
     initialize = types.InitializeParams(
         capabilities=capabilities,
         process_id=os.getpid(),
-        workspace_folders=[types.WorkspaceFolder("file:///work/zoo", "zoo")],
+        workspace_folders=[types.WorkspaceFolder(folder.as_uri(), folder.name)],
         initialization_options=options,
     )
     answer = await client.initialize_session(initialize)

@@ -14,6 +14,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcRequestCancelled
 
 from tests.lsp.conftest import (
+    Editor,
     EditorWith,
     alive,
     engine_of,
@@ -172,3 +173,38 @@ async def test_a_cancelled_request_ends_and_the_engine_comes_to_rest(
                 await asyncio.sleep(1)
                 used, last = _cpu_seconds(engine) - last, _cpu_seconds(engine)
         assert last > before
+
+
+async def _suggested(editor: Editor, uri: str, text: str) -> str:
+    return "".join(await editor.open(text, uri=uri).inline(0, len(text), uri=uri))
+
+
+async def test_what_other_files_of_the_folder_say_is_known_and_so_is_what_is_saved(
+    editor_with: EditorWith, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "Zoo.java").write_text(40 * "quokkaWombat.platypusEchidna();\n")
+    own, other = ((tmp_path / name).as_uri() for name in ("Own.java", "Other.java"))
+    async with editor_with("--model", tiny_model, folder=tmp_path) as editor:
+        editor.open("", uri=own)
+        await editor.until_logged("1 .java files of")
+        assert "platypus" in await _suggested(editor, own, "quokkaWombat.")
+        editor.open(40 * "bilbyNumbat.dingoBandicoot();\n", uri=other)
+        saved = types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(other))
+        editor.client.text_document_did_save(saved)
+        async with asyncio.timeout(20):
+            while "dingo" not in await _suggested(editor, own, "bilbyNumbat."):
+                await asyncio.sleep(0.05)
+
+
+async def test_the_memory_of_the_folder_can_be_switched_off(
+    editor_with: EditorWith, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "Zoo.java").write_text(40 * "quokkaWombat.platypusEchidna();\n")
+    off = {"memory": False}
+    async with editor_with(
+        "--model", tiny_model, folder=tmp_path, options=off, settings=off
+    ) as editor:
+        await editor.until_logged("the engine is ready")
+        uri = (tmp_path / "Own.java").as_uri()
+        assert "platypus" not in await _suggested(editor, uri, "quokkaWombat.")
+        assert not any("remembered" in message for message in editor.logged)

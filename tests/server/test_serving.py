@@ -290,3 +290,47 @@ def _ticks(pid: int) -> int:
     """Processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def test_a_workspace_remembers_and_forgets(client: Client) -> None:
+    known = 40 * "quokkaWombat.platypusEchidna();\n"
+    document = Document(path="Own.java", workspace="memory", prefix="quokkaWombat.")
+
+    def completed() -> str:
+        return "".join(candidate.text for candidate in client.complete(document).candidates)
+
+    before = completed()
+    memory = client.remember("memory", {"Zoo.java": known, "Ant.java": "class Ant {}"})
+    assert (memory.documents, memory.text_bytes) == (2, len(known) + 12)
+    assert memory.is_read
+    assert memory.contexts
+    assert completed().startswith("platypus")
+    assert not before.startswith("platypus")
+    assert client.workspace_memory("other").documents == 0
+    assert client.forget("memory", ["Zoo.java"]).documents == 1
+    assert completed() == before
+    assert client.forget("memory") == client.workspace_memory("memory")
+    assert client.workspace_memory("memory").documents == 0
+
+
+def test_many_texts_are_remembered_in_several_requests(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foretype.client._MAX_REQUEST", 100)
+    texts = {f"{number}.java": "class A {}" for number in range(30)}
+    assert client.remember("many", texts).documents == 30
+
+    async def asynchronously() -> int:
+        async with AsyncClient(client.address) as other:
+            await other.remember("many", {"new.java": "class B {}"})
+            await other.forget("many", ["0.java"])
+            return (await other.workspace_memory("many")).documents
+
+    assert asyncio.run(asynchronously()) == 30
+
+
+def test_what_is_too_large_to_remember_is_refused(client: Client) -> None:
+    with pytest.raises(InvalidRequest, match=r"text of A\.java has 1048577 bytes; at most 1048576"):
+        client.remember("large", {"A.java": "x" * (2**20 + 1)})
+    with pytest.raises(InvalidRequest, match="workspace has 1025 bytes; at most 1024"):
+        client.workspace_memory("x" * 1025)

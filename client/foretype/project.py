@@ -1,0 +1,110 @@
+"""The files of a project that its memory is made of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAX_FILE_BYTES = 500_000
+MAX_BYTES = 8 * 2**20
+"""Of all files together: more does not fit in a workspace's memory."""
+MAX_FILES = 20_000
+"""Looked at, at most."""
+_MAX_PATH = 1024  # bytes, in the protocol
+
+
+@dataclass
+class Files:
+    """Texts by path, relative to the project's folder, and how many files were left out."""
+
+    texts: dict[str, str] = field(default_factory=dict[str, str])
+    left_out: int = 0
+
+
+def root_of(file: Path) -> Path | None:
+    """The git repository that a file lies in, None where it lies in none."""
+    for folder in file.resolve().parents:
+        if (folder / ".git").exists():
+            return folder
+    return None
+
+
+def read(
+    root: Path,
+    suffix: str,
+    without: Path | None = None,
+    wanted: Callable[[], bool] = lambda: True,
+) -> Files:
+    """The texts in a folder whose names end in `suffix`, ".java" for example.
+
+    In a git repository all files that git does not ignore, elsewhere all that are not hidden.
+    Links, files that are too large, not UTF-8 or unreadable are left out, and what is beyond
+    the bounds. Gives up when it is no longer `wanted`.
+    """
+    files = Files()
+    size = 0
+    for path in _paths(root, suffix):
+        if not wanted():
+            break
+        if path == without:
+            continue
+        text = _text(path)
+        name = path.relative_to(root).as_posix()
+        if text is None or not _is_valid(name) or size + len(text) > MAX_BYTES:
+            files.left_out += 1
+            continue
+        files.texts[name] = text
+        size += len(text.encode())
+    return files
+
+
+def _paths(root: Path, suffix: str) -> Iterator[Path]:
+    names = _git_files(root, suffix)
+    found = (root / name for name in names) if names is not None else _walk(root, suffix)
+    for number, path in enumerate(found):
+        if number == MAX_FILES:
+            return
+        yield path
+
+
+def _git_files(root: Path, suffix: str) -> list[str] | None:
+    """What git tracks or would track there; None where there is no repository, or no git."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others"]
+    command += ["--exclude-standard", "--deduplicate", "--", f"*{suffix}"]
+    try:
+        listing = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return sorted(os.fsdecode(name) for name in listing.split(b"\0") if name)
+
+
+def _walk(root: Path, suffix: str) -> Iterator[Path]:
+    for current, folders, names in os.walk(root):
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        for name in sorted(names):
+            if name.endswith(suffix) and not name.startswith("."):
+                yield Path(current, name)
+
+
+def _text(path: Path) -> str | None:
+    """A file's text, None where it is not fit."""
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            return None
+        data = path.read_bytes()
+    except OSError:  # it vanished, or may not be read
+        return None
+    try:
+        return None if b"\0" in data or len(data) > MAX_FILE_BYTES else data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_valid(name: str) -> bool:
+    try:
+        return len(name.encode()) <= _MAX_PATH
+    except UnicodeEncodeError:  # a name that is not UTF-8
+        return False

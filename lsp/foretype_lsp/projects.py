@@ -1,0 +1,75 @@
+"""Has the engine remember the files of the folders that are open in the editor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path, PurePath
+
+from foretype import project
+from foretype_lsp.documents import Document, place_in_workspace
+
+Remember = Callable[[str, Mapping[str, str]], Awaitable[int | None]]
+"""Workspace, texts by path; how many are in its memory, None where there is no engine."""
+Showing = Callable[[str], AbstractAsyncContextManager[None]]
+"""Shows that something is under way."""
+
+
+class Projects:
+    """Once a document is open, those of its folder with the same ending are remembered; and
+    any document again whenever it is saved. Used inside one event loop."""
+
+    def __init__(self, remember: Remember, showing: Showing, log: Callable[[str], None]) -> None:
+        self._remember = remember
+        self._showing = showing
+        self._log = log
+        self._reading: dict[tuple[str, str], asyncio.Task[None]] = {}  # by folder and ending
+        self._saving: set[asyncio.Task[None]] = set()
+
+    def opened(self, document: Document, folders: list[str]) -> None:
+        """Reads the document's folder, if that was not done yet."""
+        folder, path = place_in_workspace(document.uri, folders)
+        key = folder, PurePath(path).suffix
+        if all(key) and key not in self._reading:
+            self._reading[key] = asyncio.create_task(self._read(*key))
+
+    def saved(self, document: Document, folders: list[str]) -> None:
+        """Puts the document's text in place of what was read before."""
+        folder, path = place_in_workspace(document.uri, folders)
+        if (folder, PurePath(path).suffix) in self._reading:
+            task = asyncio.create_task(self._update(folder, path, document.text))
+            self._saving.add(task)
+            task.add_done_callback(self._saving.discard)
+
+    def start_again(self) -> None:
+        """For an engine that remembers nothing: the folders are read anew."""
+        for key, task in self._reading.items():
+            task.cancel()
+            self._reading[key] = asyncio.create_task(self._read(*key))
+
+    def stop(self) -> None:
+        """Gives up what is under way; nothing is read again."""
+        for task in [*self._reading.values(), *self._saving]:
+            task.cancel()
+        self._reading.clear()
+
+    async def _read(self, folder: str, suffix: str) -> None:
+        wanted = True
+        name = PurePath(folder).name
+        try:
+            async with self._showing(f"Reading the {suffix} files of {name}"):
+                files = await asyncio.to_thread(
+                    project.read, Path(folder), suffix, wanted=lambda: wanted
+                )
+                count = await self._remember(folder, files.texts)
+        finally:
+            wanted = False
+        if count is not None:
+            left_out = len(files.texts) + files.left_out - count
+            more = f"; {left_out} left out" if left_out > 0 else ""
+            self._log(f"foretype: {count} {suffix} files of {name} are remembered{more}")
+
+    async def _update(self, folder: str, path: str, text: str) -> None:
+        if len(text.encode(errors="replace")) <= project.MAX_FILE_BYTES:
+            await self._remember(folder, {path: text})

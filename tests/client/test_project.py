@@ -1,0 +1,73 @@
+"""Which files of a project are remembered."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from foretype import project
+
+
+def _write(root: Path, **texts: str) -> None:
+    for name, text in texts.items():
+        path = root / name.replace("__", "/").replace("_java", ".java")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_the_texts_of_one_ending_below_a_folder(tmp_path: Path) -> None:
+    _write(tmp_path, src__A_java="class A {}", B_java="class B {}", notes="text")
+    _write(tmp_path, **{".hidden__C_java": "class C {}", ".D_java": "class D {}"})
+    files = project.read(tmp_path, ".java")
+    assert files.texts == {"B.java": "class B {}", "src/A.java": "class A {}"}
+    assert files.left_out == 0
+    assert list(project.read(tmp_path, ".java", without=tmp_path / "B.java").texts) == [
+        "src/A.java"
+    ]
+
+
+def test_what_is_not_fit_is_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(project, "MAX_BYTES", 150)
+    _write(tmp_path, A_java="x" * 90, B_java="x" * 101, C_java="a\0b", F_java="y" * 70)
+    (tmp_path / "D.java").write_bytes(b"\xff\xfe")
+    (tmp_path / "E.java").symlink_to(tmp_path / "A.java")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "G.java")
+    files = project.read(tmp_path, ".java")
+    assert list(files.texts) == ["A.java"]
+    assert files.left_out == 6
+
+
+def test_in_a_repository_what_git_ignores_is_not_read(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    _write(tmp_path, A_java="class A {}", build__B_java="class B {}", new__C_java="class C {}")
+    (tmp_path / ".gitignore").write_text("build/\n")
+    subprocess.run(["git", "-C", tmp_path, "add", "A.java"], check=True)
+    assert list(project.read(tmp_path, ".java").texts) == ["A.java", "new/C.java"]
+    (tmp_path / "A.java").unlink()  # tracked, and gone
+    files = project.read(tmp_path, ".java")
+    assert (list(files.texts), files.left_out) == (["new/C.java"], 1)
+
+
+def test_a_large_tree_ends_and_reading_can_be_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        (tmp_path / f"{number:02}.java").write_text("x")
+    monkeypatch.setattr(project, "MAX_FILES", 7)
+    assert len(project.read(tmp_path, ".java").texts) == 7
+    answers = iter([True, True, False])
+    assert len(project.read(tmp_path, ".java", wanted=lambda: next(answers)).texts) == 2
+
+
+def test_the_root_is_the_repository_around_a_file(tmp_path: Path) -> None:
+    _write(tmp_path, src__A_java="class A {}")
+    assert project.root_of(tmp_path / "src" / "A.java") is None
+    (tmp_path / ".git").mkdir()
+    assert project.root_of(tmp_path / "src" / "A.java") == tmp_path.resolve()
