@@ -37,6 +37,8 @@ class Memory(StrEnum):
     """What is remembered while a text is measured."""
 
     NONE = "none"
+    FILE = "file"
+    PROJECT = "project"
 
 
 class Until(StrEnum):

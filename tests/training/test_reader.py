@@ -89,11 +89,11 @@ def test_the_bundle_is_measured_as_the_network_is() -> None:
     made = make_bundle(network, EMPTY, Identity("test", "", 1, {}), FILES)
     runtime = Runtime(made)
     told: list[int] = []
-    by_file = measure(runtime, FILES, told.append)
+    by_file = measure(runtime, FILES, progress=told.append)
     for file, bits in zip(FILES, by_file, strict=True):
-        assert (bits.path, bits.characters) == (file.path, len(file.text))
+        assert (bits.file, bits.characters) == (file, len(file.text))
         scored = float(runtime.score(file.path, file.text).sum())
-        assert bits.bits == pytest.approx(scored, abs=1e-3)
+        assert bits.bits.sum() == pytest.approx(scored, abs=1e-3)
         assert bits.bpc == pytest.approx(scored / len(file.text), abs=1e-3)
     expected = bits_per_character(network, TEXTS)
     assert measured_bits(by_file) == pytest.approx(expected, abs=1e-4)

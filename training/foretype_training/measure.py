@@ -1,85 +1,177 @@
-"""How many bits a model needs for each character of whole files, by ONNX Runtime."""
+"""How well a model predicts whole files, character by character, by ONNX Runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from foretype_models.alphabet import END_OF_FILE
+from foretype_models import alphabet, memory
+from foretype_models.alphabet import Symbols
+from foretype_models.inputs import Contexts, Found, Memories, Memory
+from foretype_models.memory import Answers
 from foretype_models.runtime import Runtime, State
+from foretype_server.workspaces import Workspace, others
 from foretype_training.corpus import SourceFile, symbols
-from foretype_training.windows import IGNORED, Lanes, Window
+from foretype_training.windows import Lanes, Window
+
+Setting = Literal["none", "file", "project"]
+"""What is remembered: nothing, the file's own text before each position, or also the files of
+its project that come before it in path order."""
 
 _LANES = 16  # files read side by side; more gain little on a CPU
 _WINDOW = 256
 
 
 @dataclass(frozen=True)
-class FileBits:
-    """What one file took."""
+class Predicted:
+    """What was predicted of one file, byte by byte of its text."""
 
-    path: str
-    characters: int  # bytes of UTF-8
-    bits: float  # of all of them
+    file: SourceFile
+    bits: npt.NDArray[np.float32]  # -log2 of the probability that each byte was given
+    right: npt.NDArray[np.bool_]  # whether it was the most probable one
+
+    @property
+    def characters(self) -> int:
+        """In bytes of UTF-8."""
+        return len(self.file.text)
 
     @property
     def bpc(self) -> float:
-        return self.bits / self.characters
+        """Bits per character."""
+        return float(self.bits.sum(dtype=np.float64)) / self.characters
 
 
-def bits_per_character(measured: Sequence[FileBits]) -> float:
+def bits_per_character(predicted: Sequence[Predicted]) -> float:
     """Over all characters of all files, so that a long file weighs more than a short one."""
-    return sum(file.bits for file in measured) / sum(file.characters for file in measured)
+    bits = sum(float(file.bits.sum(dtype=np.float64)) for file in predicted)
+    return bits / sum(file.characters for file in predicted)
 
 
 def measure(
     runtime: Runtime,
     files: Sequence[SourceFile],
+    setting: Setting = "none",
+    project: Sequence[SourceFile] = (),
     progress: Callable[[int], None] = lambda characters: None,
-) -> list[FileBits]:
+) -> list[Predicted]:
     """Reads each file from the initial state: its path, which is given, then its text.
 
-    -log2 of the probability of each byte of the text, summed by file, in the order of
-    `files`. Control symbols are not counted. `progress` is told the bytes read so far.
+    Control symbols are not counted. For `project`, `files` and all files of their projects
+    stand project by project, in path order.
+    `progress` is told the bytes read so far.
     """
-    by_length = sorted(range(len(files)), key=lambda i: len(files[i].text), reverse=True)
-    lanes = min(_LANES, len(files))
-    bits = np.zeros(len(files))
-    reader = _Reader(runtime, lanes)
+    known = _Known(runtime, files, setting, project or files)
+    reader = _Reader(runtime, min(_LANES, len(files)), known)
+    bits = [np.zeros(len(file.text), dtype=np.float32) for file in files]
+    right = [np.zeros(len(file.text), dtype=np.bool_) for file in files]
     done = 0
-    ordered = symbols(files[i] for i in by_length)
-    for window in Lanes(ordered, lanes, _WINDOW, seed=None, epochs=1):
-        counted, of_file = reader.read(window)
-        np.add.at(bits, of_file, counted.sum(axis=0))
-        done += int((counted > 0).sum())
+    for window in Lanes(known.symbols, reader.lanes, _WINDOW, seed=None, epochs=1):
+        for lane, log_probs in reader.read(window):
+            file = int(window.files[lane])
+            # Where in the text the window's targets begin; before it stands the path.
+            first = int(window.offsets[lane]) + 1 - known.text_at[file]
+            at = slice(max(0, first), max(0, first + _WINDOW))
+            targets = np.frombuffer(files[file].text, np.uint8)[at]
+            own = log_probs[max(0, -first) :][: len(targets)]
+            bits[file][at] = -own[np.arange(len(targets)), targets] / np.log(2)
+            right[file][at] = own.argmax(axis=1) == targets
+            done += len(targets)
         progress(done)
-    in_order = np.empty_like(bits)
-    in_order[by_length] = bits
-    return [FileBits(f.path, len(f.text), float(b)) for f, b in zip(files, in_order, strict=True)]
+    return [Predicted(*of_file) for of_file in zip(files, bits, right, strict=True)]
+
+
+class _Known:
+    """What each file is read with."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        files: Sequence[SourceFile],
+        setting: Setting,
+        project: Sequence[SourceFile],
+    ) -> None:
+        self.symbols = symbols(files)
+        self.text_at = [len(alphabet.encode_path(file.path)) for file in files]
+        self._files = files
+        self._setting = setting
+        self._all = project
+        self._lengths = runtime.architecture.ngrams
+        self._workspace = Workspace(self._lengths)
+        self._remembered = 0  # of all files those before this one were put into it
+
+    def of(self, number: int) -> tuple[Found | None, Memory | None]:
+        """The answers of the own memory of the file of this number, and its project's memory.
+        Files are asked for in order."""
+        if self._setting == "none":
+            return None, None
+        own = memory.answers(self._lengths, self.symbols[number])
+        return own, self._project(number) if self._setting == "project" else None
+
+    def _project(self, number: int) -> Memory | None:
+        file = self._files[number]
+        if number and self._files[number - 1].project != file.project:
+            self._workspace = Workspace(self._lengths)
+        before: dict[str, bytes] = {}
+        while (earlier := self._all[self._remembered]) != file:
+            if earlier.project == file.project:
+                before[earlier.path] = earlier.text
+            self._remembered += 1
+        if before:
+            self._workspace.remember(before)
+        return others(self._workspace.tables, file.path)
+
+
+@dataclass(frozen=True)
+class _ByLane:
+    """A project's memory for each lane."""
+
+    memories: list[Memory | None]
+
+    def look_up(self, contexts: Contexts) -> Found:
+        found = np.zeros(contexts.shape, dtype=np.int64)
+        for lane, own in enumerate(self.memories):
+            if own is not None:
+                found[:, [lane]] = own.look_up(contexts[:, [lane]])
+        return found
 
 
 class _Reader:
     """Carries the state of the lanes that still have a file from window to window."""
 
-    def __init__(self, runtime: Runtime, lanes: int) -> None:
+    def __init__(self, runtime: Runtime, lanes: int, known: _Known) -> None:
+        self.lanes = lanes
         self._runtime = runtime
+        self._known = known
         self._live = np.arange(lanes)
         self._state = runtime.initial_state(lanes)
+        self._memories: dict[int, tuple[Found | None, Memory | None]] = {}  # by lane
 
-    def read(self, window: Window) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """The bits of the targets, 0 where one does not count: (time, lanes); their files."""
+    def read(self, window: Window) -> list[tuple[int, npt.NDArray[np.float32]]]:
+        """Of each lane with a file its number, and the log-probabilities after its symbols."""
         still = np.flatnonzero(window.files[self._live] >= 0)
         self._live = self._live[still]
+        live: list[int] = self._live.tolist()
+        for lane in live:
+            if window.starts[lane]:
+                self._memories[lane] = self._known.of(int(window.files[lane]))
         state = self._restarted(self._state.take(still.tolist()), window.starts[self._live])
-        log_probs, self._state = self._runtime.read(window.symbols[:, self._live], state)
-        targets = window.targets[:, self._live]
-        counts = (targets != IGNORED) & (targets != END_OF_FILE)
-        at = np.where(counts, targets, 0)[..., None]
-        bits = -np.take_along_axis(log_probs, at, axis=2)[..., 0].astype(np.float64) / np.log(2)
-        return np.where(counts, bits, 0.0), window.files[self._live]
+        read: Symbols = window.symbols[:, self._live]
+        log_probs, self._state = self._runtime.read(read, state, self._around(window, live))
+        return [(lane, log_probs[:, place]) for place, lane in enumerate(live)]
+
+    def _around(self, window: Window, live: list[int]) -> Memories:
+        answers = np.zeros((_WINDOW, len(live), len(self._runtime.architecture.ngrams)), np.int64)
+        for place, lane in enumerate(live):
+            own = self._memories[lane][0]
+            if own is not None:
+                part = own[window.offsets[lane] :][:_WINDOW]
+                answers[: len(part), place] = part
+        projects = [self._memories[lane][1] for lane in live]
+        return Memories(_ByLane(projects) if any(projects) else None, Answers(answers))
 
     def _restarted(self, state: State, starts: npt.NDArray[np.bool_]) -> State:
         """The initial state where a lane starts a file."""
