@@ -192,9 +192,18 @@ def evaluate(
         bool, typer.Option("--held-out", help="Measure only the tenth that training holds out.")
     ] = False,
     precision: PrecisionOption = Precision.AUTO,
+    measures: Annotated[
+        str, typer.Option(help="Of bpc, token_accuracy and keystrokes, with commas between.")
+    ] = "bpc,token_accuracy",
+    confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="How sure suggestions are, for keystrokes.")
+    ] = 0.0,
+    sample: Annotated[
+        int, typer.Option(min=1, help="Characters that keystrokes are measured on.")
+    ] = 100_000,
     json: Json = False,
 ) -> None:
-    """Measures how well a model predicts code: bits per character."""
+    """Measures how well a model predicts code: bits, tokens, keystrokes saved."""
     from foretype_training import evaluation
 
     evaluation.run(
@@ -205,6 +214,9 @@ def evaluate(
             include=include or [],
             held_out=held_out,
             precision=precision.value,
+            measures=[name.strip() for name in measures.split(",")],
+            confidence=confidence,
+            sample=sample,
             json=json,
         )
     )

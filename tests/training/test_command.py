@@ -257,8 +257,11 @@ def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
     assert (answer["model"], answer["memory"]) == (description.name, "none")
     assert set(answer) == {
         *("model", "model_version", "memory", "precision", "files", "characters", "bpc"),
-        "per_file",
+        *("token_accuracy", "per_file"),
     }
+    accuracy = answer["token_accuracy"]
+    assert 0 < accuracy["identifiers"] < 1
+    assert 0 < accuracy["strict"] <= accuracy["lenient"] < 1
     per_file = answer["per_file"]
     assert answer["files"] == len(per_file) == description.quality["held_out"]["files"]
     assert all(SourceFile(file["path"], b"").is_held_out for file in per_file)
@@ -271,13 +274,35 @@ def test_evaluate_shows_the_best_and_the_worst_files_and_all(code: Path, whole: 
     table = _evaluate(code / "zoo", "--model", whole / "model").stdout
     heading, columns, *rows, total = table.splitlines()
     assert heading.endswith(("int8, memory none", "fp32, memory none"))
-    assert columns.split() == ["file", "characters", "bits", "per", "character"]
+    assert columns.split() == [
+        *("file", "characters", "bits", "per", "character", "tokens", "right", "identifiers")
+    ]
     assert len(rows) == 9
     assert rows[4].strip() == "... 40 more"
-    bits = [float(row.split()[-1]) for row in rows[:4] + rows[5:]]
+    bits = [float(row.split()[-3]) for row in rows[:4] + rows[5:]]
     assert bits == sorted(bits)
     assert total.split()[0] == "all"
-    assert bits[0] <= float(total.split()[-1]) <= bits[-1]
+    assert bits[0] <= float(total.split()[-3]) <= bits[-1]
+
+
+def test_evaluate_with_a_memory_and_with_a_typist(code: Path, whole: Path) -> None:
+    def measured(memory: str) -> dict[str, Any]:
+        options = ("--memory", memory, "--measures", "bpc,keystrokes", "--sample", "1000")
+        done = _evaluate(code / "zoo", "--model", whole / "model", "--held-out", "--json", *options)
+        return json.loads(done.stdout)
+
+    none, file, project = map(measured, ("none", "file", "project"))
+    assert len({answer["bpc"] for answer in (none, file, project)}) == 3
+    assert "token_accuracy" not in none
+    assert all(0 < answer["keystrokes"]["saved"] < 1 for answer in (none, file, project))
+    assert set(none["keystrokes"]) == {
+        *("saved", "shown", "accepted", "confidence", "files", "characters")
+    }
+    assert 0 <= none["undefined_identifiers"] <= 1
+    table = _evaluate(
+        code / "zoo", "--model", whole / "model", "--measures", "keystrokes", "--sample", "1"
+    )
+    assert "keystrokes saved: " in table.stdout
 
 
 def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> None:
@@ -286,6 +311,7 @@ def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> Non
     for arguments, message in (
         ((one, "--model", whole / "model", "--held-out"), "none of the 1 files is held out"),
         ((one, "--model", "nonesuch"), "there is no model 'nonesuch'"),
+        ((one, "--measures", "bpc,speed"), "must be of bpc, token_accuracy, keystrokes, not speed"),
         ((code / "none", "--model", whole / "model"), "no such file or folder"),
     ):
         done = _evaluate(*arguments)

@@ -23,7 +23,8 @@ from foretype_models.bundle import (
     SelfTest,
     ngrams_file,
 )
-from foretype_models.inputs import Ngrams
+from foretype_models.inputs import Memories, Ngrams
+from foretype_models.memory import Answers, TextMemory, answers
 from foretype_models.network import Network
 from foretype_models.runtime import Runtime
 from foretype_training import export
@@ -146,19 +147,23 @@ def _version(weights: bytes, ngrams: Ngrams) -> str:
 
 def check_agreement(network: Network, ngrams: Ngrams, runtime: Runtime, file: SourceFile) -> float:
     """The largest difference of any log-probability on the start of a file, which torch reads
-    at once and the exported network symbol by symbol. Raises TrainingError above TOLERANCE."""
+    at once and the exported network symbol by symbol, both with the file's own memory. Raises
+    TrainingError above TOLERANCE."""
     text = file.text[:AGREEMENT_CHARACTERS]
     symbols = alphabet.encode_file(file.path, text)[:-1, None]
     context = inputs.initial_context(network.architecture, 1)
-    rows, _ = inputs.encode(network.architecture, ngrams, context, symbols)
+    lengths = network.architecture.ngrams
+    own = Memories(file=Answers(answers(lengths, symbols[:, 0])[:, None]))
+    rows, _ = inputs.encode(network.architecture, ngrams, context, symbols, own)
     network = network.cpu().eval()
     with torch.no_grad():
         logits, _ = network(torch.from_numpy(rows), network.initial_state(1))
     expected = torch.log_softmax(logits, dim=-1).numpy()
-    state = runtime.initial_state()
+    state, memory = runtime.initial_state(), TextMemory(lengths, symbols[:, 0])
     difference = 0.0
     for step, symbol in enumerate(symbols):
-        log_probs, state = runtime.read(symbol[None], state)
+        known = Memories(file=memory.along(step, step + 1))
+        log_probs, state = runtime.read(symbol[None], state, known)
         difference = max(difference, float(np.abs(log_probs[0] - expected[step]).max()))
     if not difference <= TOLERANCE:
         raise TrainingError(

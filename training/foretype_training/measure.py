@@ -64,7 +64,7 @@ def measure(
     stand project by project, in path order.
     `progress` is told the bytes read so far.
     """
-    known = _Known(runtime, files, setting, project or files)
+    known = Known(runtime, files, setting, project or files)
     reader = _Reader(runtime, min(_LANES, len(files)), known)
     bits = [np.zeros(len(file.text), dtype=np.float32) for file in files]
     right = [np.zeros(len(file.text), dtype=np.bool_) for file in files]
@@ -84,7 +84,7 @@ def measure(
     return [Predicted(*of_file) for of_file in zip(files, bits, right, strict=True)]
 
 
-class _Known:
+class Known:
     """What each file is read with."""
 
     def __init__(
@@ -96,7 +96,7 @@ class _Known:
     ) -> None:
         self.symbols = symbols(files)
         self.text_at = [len(alphabet.encode_path(file.path)) for file in files]
-        self._files = files
+        self.files = files
         self._setting = setting
         self._all = project
         self._lengths = runtime.architecture.ngrams
@@ -112,8 +112,8 @@ class _Known:
         return own, self._project(number) if self._setting == "project" else None
 
     def _project(self, number: int) -> Memory | None:
-        file = self._files[number]
-        if number and self._files[number - 1].project != file.project:
+        file = self.files[number]
+        if number and self.files[number - 1].project != file.project:
             self._workspace = Workspace(self._lengths)
         before: dict[str, bytes] = {}
         while (earlier := self._all[self._remembered]) != file:
@@ -142,7 +142,7 @@ class _ByLane:
 class _Reader:
     """Carries the state of the lanes that still have a file from window to window."""
 
-    def __init__(self, runtime: Runtime, lanes: int, known: _Known) -> None:
+    def __init__(self, runtime: Runtime, lanes: int, known: Known) -> None:
         self.lanes = lanes
         self._runtime = runtime
         self._known = known

@@ -56,6 +56,11 @@ def tokens(text: bytes) -> Iterator[Token]:
         yield Token(match.start(), match.end(), kind)
 
 
+def identifiers(text: bytes) -> list[bytes]:
+    """The names in a text, in order."""
+    return [text[t.start : t.end] for t in tokens(text) if t.kind == "identifier"]
+
+
 @dataclass(frozen=True)
 class TokenAccuracy:
     """Shares of the tokens that were right, from 0 to 1; None where there are none.

@@ -1,0 +1,189 @@
+"""Keystrokes saved: a simulated typist writes files with the engine's suggestions.
+
+Before each character the typist sees a suggestion to the end of the line, or none. If all of
+it is what comes next, one keystroke accepts it; else, if its first word is, one keystroke
+accepts that; else one character is typed, and what is left of a suggestion that agrees with
+it stays. White space at the start of a line is free: editors indent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence, Set
+from dataclasses import dataclass
+
+from foretype_models.inputs import Memories
+from foretype_models.memory import Answers, TextMemory
+from foretype_models.runtime import Runtime, State
+from foretype_server import search
+from foretype_server.boundaries import Progress
+from foretype_server.search import Options
+from foretype_server.states import Snapshot
+from foretype_training.corpus import SourceFile
+from foretype_training.measure import Known, Setting
+from foretype_training.tokens import identifiers
+
+_LENGTH = 200  # bytes of a suggestion, as the server's default
+_FIRST_WORD = re.compile(rb"\s*(?:\w+|[^\w\s]+|\Z)")
+_BLANKS = b" \t"
+_JAVA_LANG = frozenset(
+    b"Appendable ArithmeticException ArrayIndexOutOfBoundsException ArrayStoreException"
+    b" AssertionError AutoCloseable Boolean Byte CharSequence Character Class ClassCastException"
+    b" ClassLoader ClassNotFoundException CloneNotSupportedException Cloneable Comparable"
+    b" Deprecated Double Enum Error Exception ExceptionInInitializerError Float"
+    b" FunctionalInterface IllegalAccessException IllegalArgumentException"
+    b" IllegalMonitorStateException IllegalStateException IndexOutOfBoundsException"
+    b" InheritableThreadLocal InstantiationException Integer InternalError"
+    b" InterruptedException Iterable LinkageError Long Math Module NegativeArraySizeException"
+    b" NoClassDefFoundError NoSuchFieldException NoSuchMethodException NullPointerException"
+    b" Number NumberFormatException Object OutOfMemoryError Override Package Process"
+    b" ProcessBuilder Readable Record ReflectiveOperationException Runnable Runtime"
+    b" RuntimeException SafeVarargs SecurityException Short StackOverflowError"
+    b" StackTraceElement StrictMath String StringBuffer StringBuilder"
+    b" StringIndexOutOfBoundsException SuppressWarnings System Thread ThreadGroup ThreadLocal"
+    b" Throwable UnsupportedOperationException VirtualMachineError Void".split()
+)
+"""The types that every Java file sees."""
+
+
+@dataclass(frozen=True)
+class Keystrokes:
+    """What the typist did."""
+
+    characters: int  # bytes of UTF-8 without the free ones
+    pressed: int
+    shown: int  # suggestions
+    right: int  # of those, all or the first word accepted
+    identifiers: int = 0  # in all that was shown
+    undefined: int = 0  # of those, the ones that stand nowhere in the project or java.lang
+
+    def __add__(self, other: Keystrokes) -> Keystrokes:
+        return Keystrokes(
+            self.characters + other.characters,
+            self.pressed + other.pressed,
+            self.shown + other.shown,
+            self.right + other.right,
+            self.identifiers + other.identifiers,
+            self.undefined + other.undefined,
+        )
+
+    @property
+    def saved(self) -> float:
+        """Share of the keystrokes that the suggestions spared."""
+        return 1 - self.pressed / self.characters if self.characters else 0.0
+
+    @property
+    def undefined_identifiers(self) -> float:
+        """Share of the identifiers shown that stand nowhere in the project or java.lang."""
+        return self.undefined / self.identifiers if self.identifiers else 0.0
+
+    @property
+    def accepted(self) -> float:
+        """Share of the suggestions that were right."""
+        return self.right / self.shown if self.shown else 0.0
+
+
+def keystrokes(
+    runtime: Runtime,
+    files: Sequence[SourceFile],
+    setting: Setting,
+    project: Sequence[SourceFile] = (),
+    confidence: float = 0.0,
+    progress: Callable[[int], None] = lambda characters: None,
+) -> list[Keystrokes]:
+    """Writes each file from nothing; `setting`, `project` and the files' order as in `measure`.
+
+    `progress` is told the bytes written so far.
+    """
+    known = Known(runtime, files, setting, project or files)
+    defined: dict[int, set[bytes]] = defaultdict(lambda: set(_JAVA_LANG))
+    for file in project or files:
+        defined[file.project].update(identifiers(file.text))
+    done: list[Keystrokes] = []
+    written = 0
+    for number in range(len(files)):
+        typist = _Typist(runtime, known, number, confidence, defined[files[number].project])
+        for position in typist.write():
+            progress(written + position)
+        written += len(files[number].text)
+        done.append(typist.keystrokes)
+    return done
+
+
+class _Typist:
+    """Writes one file."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        known: Known,
+        number: int,
+        confidence: float,
+        defined: Set[bytes],
+    ) -> None:
+        self.keystrokes = Keystrokes(0, 0, 0, 0)
+        self._runtime = runtime
+        self._defined = defined
+        self._text = known.files[number].text
+        self._options = Options(candidates=1, length=_LENGTH, confidence=confidence)
+        self._symbols = known.symbols[number]
+        self._path = known.text_at[number]
+        self._own, self._project = known.of(number)
+        lengths = runtime.architecture.ngrams
+        # Whatever stands after a position it does not tell of that position.
+        self._memory = None if self._own is None else TextMemory(lengths, self._symbols)
+
+    def write(self) -> Generator[int]:
+        """Yields the position after every keystroke."""
+        text, at = self._text, 0
+        snapshot = self._read(0, self._path, self._runtime.initial_state())
+        left, is_new = b"", False  # of the suggestion; whether nothing of it was accepted yet
+        while at < len(text):
+            if text[at] in _BLANKS and not text[:at].rpartition(b"\n")[2].strip(_BLANKS):
+                taken, pressed = 1, 0
+            else:
+                if not left and (left := self._suggestion(snapshot, at)):
+                    is_new = True
+                    named = identifiers(left)
+                    undefined = sum(name not in self._defined for name in named)
+                    self.keystrokes += Keystrokes(0, 0, 1, 0, len(named), undefined)
+                accepted = self._accepted(left, at)
+                if accepted and is_new:
+                    self.keystrokes += Keystrokes(0, 0, 0, 1)
+                    is_new = False
+                taken, pressed = accepted or 1, 1
+            own = text[at : at + taken]
+            left = left[taken:] if left.startswith(own) else b""
+            snapshot = self._read(self._path + at, self._path + at + taken, snapshot.state)
+            at += taken
+            self.keystrokes += Keystrokes(taken if pressed else 0, pressed, 0, 0)
+            yield at
+
+    def _accepted(self, suggestion: bytes, at: int) -> int:
+        """How many bytes of a suggestion one keystroke accepts: all, its first word, or none."""
+        word = _FIRST_WORD.match(suggestion)
+        for part in (suggestion, word[0] if word else b""):
+            if part and self._text.startswith(part, at):
+                return len(part)
+        return 0
+
+    def _suggestion(self, snapshot: Snapshot, at: int) -> bytes:
+        last = self._text[at - 1] if at else ord("\n")
+        progress = Progress(until="line", after_cursor=b"", last=last)
+        work = search.search(self._runtime, snapshot, progress, self._options)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                found: list[search.Candidate] = end.value
+                return found[0].text.encode() if found else b""
+
+    def _read(self, start: int, stop: int, state: State) -> Snapshot:
+        """Reads symbols of the file; the memories are those for what may follow."""
+        own = None if self._own is None else Answers(self._own[start:stop, None])
+        memories = Memories(self._project, own)
+        read = self._symbols[start:stop, None]
+        log_probs, after = self._runtime.read(read, state, memories)
+        file = None if self._memory is None else self._memory.at(stop)
+        return Snapshot(after, log_probs[-1, 0], Memories(self._project, file))
