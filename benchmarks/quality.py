@@ -1,13 +1,17 @@
-"""Bits per character on the held-out tenth of a project, beside general compressors.
+"""How well the model predicts Java, beside general compressors, on the same bytes.
 
-The compressors get the project's training files first and are charged for what the held-out
-files add: C(training + held-out) - C(training). They adapt while they read, the network does
-not (memory `none`), so this comparison favours them; it says what a memory can gain.
+    python benchmarks/quality.py FOLDER... [--held-out] [--under src/main/] [--after FOLDER]
+        [--include GLOB] [--model NAME_OR_PATH] [--json]
 
-    python benchmarks/quality.py FOLDER [--include GLOB] [--model NAME_OR_PATH] [--json]
+Each FOLDER is a source tree such as that of Apache Commons Lang 3.12.0, which
+training/recipes/java fetches. The model is measured with no memory, with the file's and with
+the project's: its files that come before in path order. --held-out measures the tenth alone
+that no training sees, --under only what lies below some folder.
 
-FOLDER is a source tree such as that of Apache Commons Lang 3.12.0, which
-training/recipes/java fetches. PPMd needs the program 7z (Debian: p7zip-full).
+The compressors are charged for what the measured files add to what they read first:
+C(first + measured) - C(first). First they read the files of --after, and with --held-out
+the training files of FOLDER. They adapt while they read, so they are to be compared with the
+memory of the project. PPMd needs the program 7z (Debian: p7zip-full), zpaq that of its name.
 """
 
 from __future__ import annotations
@@ -26,11 +30,15 @@ from rich.console import Console
 from rich.table import Table
 
 from foretype_models import registry
+from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
 from foretype_training.corpus import SourceFile, read_corpus, split
-from foretype_training.measure import bits_per_character, measure
+from foretype_training.measure import Setting, bits_per_character, measure
+from foretype_training.tokens import token_accuracy
 
+Row = dict[str, float | None]
 _XZ = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 2**28}]
+_SETTINGS: tuple[Setting, ...] = ("none", "file", "project")
 
 
 def xz(text: bytes) -> int:
@@ -40,49 +48,88 @@ def xz(text: bytes) -> int:
 
 def ppmd(text: bytes) -> int:
     """Bytes of the text in 7z's PPMd of order 32."""
+    return _archived(text, "7z a -m0=PPMd:o=32:mem=1g archive.7z text")
+
+
+def zpaq(text: bytes) -> int:
+    """Bytes of the text in zpaq's strongest method."""
+    return _archived(text, "zpaq a archive.zpaq text -m5")
+
+
+def _archived(text: bytes, command: str) -> int:
     with TemporaryDirectory() as folder:
         Path(folder, "text").write_bytes(text)
-        command = ["7z", "a", "-m0=PPMd:o=32:mem=1g", "archive.7z", "text"]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        return Path(folder, "archive.7z").stat().st_size
+        subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+        [archive] = Path(folder).glob("archive.*")
+        return archive.stat().st_size
 
 
 def conditional(
-    size: Callable[[bytes], int], training: Sequence[SourceFile], held_out: Sequence[SourceFile]
+    size: Callable[[bytes], int], before: Sequence[SourceFile], measured: Sequence[SourceFile]
 ) -> float:
-    """Bits per character of the held-out files after the training files."""
-    before = b"".join(file.text for file in training)
-    after = b"".join(file.text for file in held_out)
-    return 8 * (size(before + after) - size(before)) / len(after)
+    """Bits per character of the measured files after those before."""
+    first = b"".join(file.text for file in before)
+    then = b"".join(file.text for file in measured)
+    return 8 * (size(first + then) - size(first)) / len(then)
+
+
+def of_model(
+    bundle: Bundle, files: Sequence[SourceFile], project: Sequence[SourceFile]
+) -> dict[str, Row]:
+    """The rows of the model, in the precision that is served."""
+    precision = "int8" if "int8" in bundle.precisions else "fp32"
+    runtime = Runtime(bundle, precision, threads=os.cpu_count() or 1)
+    settings = _SETTINGS if bundle.description.architecture.memory else _SETTINGS[:1]
+    rows: dict[str, Row] = {}
+    for setting in settings:
+        predicted = measure(runtime, files, setting, project)
+        accuracy = token_accuracy(predicted)
+        rows[f"{bundle.description.name} {precision}, memory {setting}"] = {
+            "bpc": bits_per_character(predicted),
+            "tokens": accuracy.strict,
+            "identifiers": accuracy.identifiers,
+        }
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--under", default="")
+    parser.add_argument("--after", type=Path, action="append", default=[])
     parser.add_argument("--include", default="*.java")
-    parser.add_argument("--model", default="java", help="a model's name or path")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--model", default="java")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    parts = split(read_corpus([options.folder], [options.include]).files)
-    main_only = [file for file in parts.held_out if "src/main/" in file.path]
-    bundle = registry.load(options.model)
-    sizes: dict[str, Callable[[bytes], int]] = {"xz -9e": xz}
-    if shutil.which("7z"):
-        sizes["PPMd order 32"] = ppmd
-    rows: dict[str, dict[str, float]] = {}
-    for name, files in (("all", parts.held_out), ("src/main", main_only)):
-        for precision in bundle.precisions:
-            runtime = Runtime(bundle, precision, threads=os.cpu_count() or 1)
-            label = f"{bundle.description.name} {precision}"
-            rows.setdefault(label, {})[name] = bits_per_character(measure(runtime, files))
-        for label, size in sizes.items():
-            rows.setdefault(label, {})[name] = conditional(size, parts.training, files)
+    project = sorted(
+        read_corpus(options.folders, [options.include]).files,
+        key=lambda file: (file.project, file.path),
+    )
+    files = [file for file in project if options.under in file.path]
+    before = read_corpus(options.after, [options.include]).files if options.after else []
+    if options.held_out:
+        files = [file for file in files if file.is_held_out]
+        before += split(project).training
+    rows = of_model(registry.load(options.model), files, project)
+    for label, program, size in (
+        ("xz -9e", None, xz),
+        ("PPMd order 32", "7z", ppmd),
+        ("zpaq -m5", "zpaq", zpaq),
+    ):
+        if program is None or shutil.which(program):
+            rows[label] = {"bpc": conditional(size, before, files)}
     if options.json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table("held-out files of " + options.folder.name, "all", "src/main")
+    characters = sum(len(file.text) for file in files)
+    table = Table(f"{len(files)} files, {characters:,} characters", "bpc", "tokens", "identifiers")
     for label, row in rows.items():
-        table.add_row(label, *(f"{bits:.3f}" for bits in row.values()))
+        shares = (row.get(name) for name in ("tokens", "identifiers"))
+        cells = ("" if share is None else f"{share:.1%}" for share in shares)
+        table.add_row(label, f"{row['bpc']:.3f}", *cells)
     Console().print(table)
 
 

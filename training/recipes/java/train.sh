@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the shipped `java` model: fetches its corpora from Debian 12's source packages and
-# trains in four steps, on two CPU cores in some four hours.
+# trains in five steps, on two CPU cores in some six hours.
 #
 #   training/recipes/java/train.sh WORK_FOLDER
 set -euo pipefail
@@ -13,21 +13,42 @@ apt=(apt-get -o Dir::Etc::sourcelist="$PWD/sources.sources" -o Dir::Etc::sourcep
 "${apt[@]}" update
 for package in libcommons-lang3-java libcommons-codec-java libcommons-collections4-java \
     libcommons-compress-java libcommons-exec-java libcommons-net-java libcommons-pool2-java guava-libraries \
-    jackson-core jackson-databind mockito; do
+    jackson-core jackson-databind mockito \
+    libcommons-jexl3-java libcommons-logging-java commons-email libcommons-dbcp-java \
+    libcommons-digester-java commons-vfs commons-configuration libjoda-time-java \
+    httpcomponents-client httpcomponents-core libslf4j-java libtruth-java javapoet \
+    libokhttp-java mina2 maven ant apache-log4j2; do
     # Of some packages the mirror lacks the packaging; the original is what counts.
     "${apt[@]}" source --download-only --tar-only "$package" || true
 done
 sha256sum --check "$recipes/sha256sums"
-for archive in *.orig.tar.*; do tar -xf "$archive" --wildcards '*.java'; done
+# The sources of each archive lie in its one folder, or in several.
+declare -A root
+for archive in *.orig.tar.*; do
+    name=${archive%%_*}
+    mkdir -p "sources/$name"
+    tar -xf "$archive" -C "sources/$name" --wildcards '*.java'
+    inside=("sources/$name"/*)
+    root[$name]="sources/$name"
+    if [ ${#inside[@]} = 1 ]; then root[$name]=${inside[0]}; fi
+done
 
-foretype train commons-lang-rel-commons-lang-3.12.0 --include '*.java' \
+lang=${root[libcommons-lang3-java]}
+foretype train "$lang" --include '*.java' \
     --out lang --language java --config "$recipes/1-lang.toml"
-foretype train commons-codec-rel-commons-codec-1.15 commons-collections-commons-collections-4.2 \
-    commons-compress-1.22-src commons-exec-1.3-src commons-net-rel-commons-net-3.9.0 \
-    commons-pool-rel-commons-pool-2.11.1 guava-31.1/guava --include '*.java' \
+foretype train "${root[libcommons-codec-java]}" "${root[libcommons-collections4-java]}" \
+    "${root[libcommons-compress-java]}" "${root[commons-exec]}" "${root[libcommons-net-java]}" \
+    "${root[commons-pool2]}" "${root[guava-libraries]}/guava" --include '*.java' \
     --out broad --language java --base lang/model --config "$recipes/2-broad.toml"
-foretype train commons-lang-rel-commons-lang-3.12.0 --include '*.java' \
+foretype train "$lang" --include '*.java' \
     --out again --language java --base broad/model --config "$recipes/3-lang.toml"
-foretype train commons-lang-rel-commons-lang-3.12.0 jackson-core-jackson-core-2.14.1 \
-    jackson-databind-jackson-databind-2.14.0 mockito-2.23.0 --include '*.java' \
-    --out java --language java --base again/model --config "$recipes/4-java.toml"
+foretype train "$lang" "${root[jackson-core]}" "${root[jackson-databind]}" \
+    "${root[mockito]}" --include '*.java' \
+    --out static --language java --base again/model --config "$recipes/4-java.toml"
+foretype train "$lang" "${root[libcommons-jexl3-java]}" "${root[libcommons-logging-java]}" \
+    "${root[commons-email]}" "${root[libcommons-dbcp-java]}" "${root[libcommons-digester-java]}" \
+    "${root[commons-vfs]}" "${root[commons-configuration]}" "${root[libjoda-time-java]}" \
+    "${root[httpcomponents-client]}" "${root[httpcomponents-core]}" "${root[libslf4j-java]}" \
+    "${root[libtruth-java]}" "${root[javapoet]}" "${root[libokhttp-java]}" "${root[mina2]}" \
+    "${root[maven]}" "${root[ant]}" "${root[apache-log4j2]}" --include '*.java' \
+    --out java --language java --base static/model --config "$recipes/5-memory.toml"
