@@ -3,7 +3,8 @@
 Types two lines into the middle of the last method of a Java file, a character at a time, as
 an editor does: through gRPC with the whole text in every request, through the language
 server with a didChange and an inlineCompletion request. For a file of 100 lines and one of
-5,000 lines (the same class again and again).
+5,000 lines (the same class again and again), in a project of 200 other files, whose memory
+is read too.
 
     cold      the first suggestion after the file was opened
     reading   the rest of the first line, while a long file is read in the background
@@ -23,7 +24,7 @@ import os
 import platform
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +42,7 @@ from foretype.client import AsyncClient, Document, Limits
 EXAMPLE = Path(__file__).parent / "example/src/main/java/org/example/text/Words.java"
 PATH = "src/main/java/org/example/text/Words.java"
 SIZES = (100, 5000)  # lines
+WORKSPACE = "benchmark"
 TYPED = "        if (words == null) { return new String(start, end); }"
 
 
@@ -79,11 +81,11 @@ class OverGrpc:
         self._path = path
 
     async def suggestion(self, prefix: str, suffix: str) -> int:
-        document = Document(path=self._path, language="java", prefix=prefix, suffix=suffix)
+        document = Document(path=self._path, workspace=WORKSPACE, prefix=prefix, suffix=suffix)
         return len((await self._client.complete(document)).candidates)
 
     async def wait_until_read(self, prefix: str) -> None:
-        document = Document(path=self._path, language="java", prefix=prefix)
+        document = Document(path=self._path, workspace=WORKSPACE, prefix=prefix)
         await self._client.complete(document, Limits(whole_prefix=True), timeout=120)
 
 
@@ -93,10 +95,10 @@ class OverLsp:
     A language client cannot see when a file has been read, so it waits for `seconds`.
     """
 
-    def __init__(self, client: LanguageClient, path: str, seconds: float = 0.0) -> None:
+    def __init__(self, client: LanguageClient, root: Path, path: str, seconds: float = 0.0) -> None:
         self._client = client
         self._seconds = seconds
-        self._uri = f"file:///workspace/{path}"
+        self._uri = (root / path).as_uri()
         self._prefix = ""
         self._version = 0
 
@@ -130,6 +132,12 @@ class OverLsp:
 
 def _end(text: str) -> types.Position:
     return types.Position(text.count("\n"), len(text) - text.rfind("\n") - 1)
+
+
+def project() -> dict[str, str]:
+    """The other files, by path."""
+    example = EXAMPLE.read_text()
+    return {f"src/Texts{n}.java": example.replace("Words", f"Texts{n}") for n in range(200)}
 
 
 def text(lines: int) -> tuple[str, str]:
@@ -196,28 +204,38 @@ async def grpc_client(model: str) -> AsyncGenerator[AsyncClient]:
         )
         async with AsyncClient(address) as client:
             await client.wait_until_serving()
+            await client.remember(WORKSPACE, project())
             yield client
         process.terminate()
         await process.wait()
 
 
 @asynccontextmanager
-async def lsp_client(model: str) -> AsyncGenerator[LanguageClient]:
+async def lsp_client(model: str, root: Path) -> AsyncGenerator[LanguageClient]:
     client = LanguageClient("benchmark", "1")
     await client.start_io(sys.executable, "-m", "foretype", "lsp", "--model", model)
     await client.initialize_async(
         types.InitializeParams(
             capabilities=types.ClientCapabilities(),
             process_id=os.getpid(),
-            root_uri="file:///workspace",
+            root_uri=root.as_uri(),
         )
     )
     client.initialized(types.InitializedParams())
-    ready = OverLsp(client, "Ready.java")
+    remembered = asyncio.Event()
+
+    @client.feature(types.WINDOW_LOG_MESSAGE)  # pyright: ignore[reportUntypedFunctionDecorator]
+    def logged(message: types.LogMessageParams) -> None:
+        if "are remembered" in message.message:
+            remembered.set()
+
+    ready = OverLsp(client, root, "Ready.java")
     for tries in range(1, 200):  # until the engine has started
         if await ready.suggestion("public class " + "A" * tries, ""):
             break
         await asyncio.sleep(0.1)
+    with suppress(TimeoutError):  # not all models read a memory
+        await asyncio.wait_for(remembered.wait(), 30)
     yield client
     await client.shutdown_async(None)
     client.exit(None)
@@ -230,11 +248,22 @@ async def run(model: str, repeats: int) -> list[Row]:
         for lines in SIZES:
             names = [f"{lines}/{n}/{PATH}" for n in range(repeats)]
             rows.append(await measure([OverGrpc(grpc, name) for name in names], lines, "gRPC"))
-    async with lsp_client(model) as lsp:
-        for lines, row in zip(SIZES, tuple(rows), strict=True):
+    with TemporaryDirectory() as folder:
+        rows += await _through_lsp(model, repeats, Path(folder), rows)
+    return rows
+
+
+async def _through_lsp(model: str, repeats: int, root: Path, over_grpc: list[Row]) -> list[Row]:
+    rows: list[Row] = []
+    for path, content in project().items():
+        file = root / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content)
+    async with lsp_client(model, root) as lsp:
+        for lines, row in zip(SIZES, over_grpc, strict=True):
             names = [f"{lines}/{n}/{PATH}" for n in range(repeats)]
             enough = 0.5 + 2 * (row.whole or 0) / 1e3
-            typists: list[Typist] = [OverLsp(lsp, name, enough) for name in names]
+            typists: list[Typist] = [OverLsp(lsp, root, name, enough) for name in names]
             rows.append(replace(await measure(typists, lines, "LSP"), whole=None))
     return rows
 
