@@ -55,7 +55,7 @@ def run(options: Options) -> None:
         raise InputError("--stream prints one candidate as text: leave --json and --candidates out")
     if options.lines > 1 and options.candidates > 1:
         raise InputError("--lines goes on from the best candidate: leave --candidates out")
-    root = project.root_of(options.file) if options.project else None
+    root = project.root_of(options.file) if options.project and options.file.suffix else None
     document = read_document(options.file, options.line, options.column, root)
     with connection(options.server, options.model) as client:
         if root is not None:

@@ -12,7 +12,7 @@ MAX_FILE_BYTES = 500_000
 MAX_BYTES = 8 * 2**20
 """Of all files together: more does not fit in a workspace's memory."""
 MAX_FILES = 20_000
-"""Looked at, at most."""
+"""Looked at, at most, whatever their names end in."""
 _MAX_PATH = 1024  # bytes, in the protocol
 
 
@@ -46,46 +46,49 @@ def read(
     """
     files = Files()
     size = 0
-    for path in _paths(root, suffix):
+    for path in _paths(root):
         if not wanted():
             break
-        if path == without:
+        if path == without or not path.name.endswith(suffix):
             continue
         text = _text(path)
         name = path.relative_to(root).as_posix()
-        if text is None or not _is_valid(name) or size + len(text) > MAX_BYTES:
+        length = len(text.encode()) if text is not None else 0
+        if text is None or not _is_valid(name) or size + length > MAX_BYTES:
             files.left_out += 1
             continue
         files.texts[name] = text
-        size += len(text.encode())
+        size += length
     return files
 
 
-def _paths(root: Path, suffix: str) -> Iterator[Path]:
-    names = _git_files(root, suffix)
-    found = (root / name for name in names) if names is not None else _walk(root, suffix)
+def _paths(root: Path) -> Iterator[Path]:
+    names = _git_files(root)
+    found = (root / name for name in names) if names is not None else _walk(root)
     for number, path in enumerate(found):
         if number == MAX_FILES:
             return
         yield path
 
 
-def _git_files(root: Path, suffix: str) -> list[str] | None:
-    """What git tracks or would track there; None where there is no repository, or no git."""
+def _git_files(root: Path) -> list[str] | None:
+    """What git tracks or would track there; None where there is no repository, or no git, or
+    a repository around the folder that ignores all of it."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others"]
-    command += ["--exclude-standard", "--deduplicate", "--", f"*{suffix}"]
+    command += ["--exclude-standard", "--deduplicate"]
     try:
         listing = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    return sorted(os.fsdecode(name) for name in listing.split(b"\0") if name)
+    names = sorted(os.fsdecode(name) for name in listing.split(b"\0") if name)
+    return names if names or (root / ".git").exists() else None
 
 
-def _walk(root: Path, suffix: str) -> Iterator[Path]:
+def _walk(root: Path) -> Iterator[Path]:
     for current, folders, names in os.walk(root):
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         for name in sorted(names):
-            if name.endswith(suffix) and not name.startswith("."):
+            if not name.startswith("."):
                 yield Path(current, name)
 
 

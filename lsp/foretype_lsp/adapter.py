@@ -30,6 +30,7 @@ from foretype_lsp.settings import SECTION, Settings, Until
 from foretype_lsp.suggestions import Place, Suggestions
 
 BLOCK_LENGTH = 600  # bytes; what is shorter has the engine's own bound
+EDITOR_TIMEOUT = 5.0  # seconds that the editor has to make room for progress
 PARENT_INTERVAL = 2.0  # seconds between looks at the editor's process
 
 Kind = Literal["inline", "popup"]
@@ -95,6 +96,8 @@ class Adapter(LanguageServer):
         self._engine_of = (server, model)
         self._engine: Engine | None = None
         self._projects: Projects | None = None
+        self._settled = False  # whether the settings are known
+        self._forgetting: list[asyncio.Task[None]] = []
         self._initial_options: Any = None
         self._problems: list[str] = []
         self._shown: dict[tuple[str, Kind], Suggestions] = {}
@@ -156,7 +159,10 @@ class Adapter(LanguageServer):
 
     def apply_settings(self, given: Any) -> None:
         """Takes settings over, and tells the user once what cannot be used."""
+        before = self.settings
         self.settings, problems = settings.read(self._initial_options, given)
+        if self._settled and before.memory and not self.settings.memory:
+            self._forget_projects()
         self._shown.clear()
         for problem in problems:
             if problem not in self._problems:
@@ -191,6 +197,20 @@ class Adapter(LanguageServer):
         except JsonRpcException:
             self.log("foretype: the editor will not say when its settings change")
 
+    def settle(self) -> None:
+        """What was opened before the settings were known is taken up."""
+        self._settled = True
+        for uri in list(self.documents):
+            self.opened(uri)
+
+    def _forget_projects(self) -> None:
+        assert self._projects is not None
+        assert self._engine is not None
+        folders = self._projects.folders
+        self._projects.stop()
+        for folder in folders:
+            self._forgetting.append(asyncio.create_task(self._engine.forget(folder)))
+
     def opened(self, uri: str) -> None:
         """Has the files around a document remembered."""
         document = self.documents.get(uri)
@@ -204,7 +224,8 @@ class Adapter(LanguageServer):
             self._projects.saved(document, self._folders())
 
     def _remembers(self, document: Document) -> bool:
-        return self.settings.memory and self.settings.suggests_in(document.language)
+        wanted = self.settings.memory and self.settings.suggests_in(document.language)
+        return self._settled and wanted
 
     def _engine_ready(self) -> None:
         if self._projects is not None:
@@ -219,8 +240,9 @@ class Adapter(LanguageServer):
             return
         token = str(uuid4())
         try:
-            await self.work_done_progress.create_async(token)
-        except JsonRpcException:  # the editor would rather not
+            async with asyncio.timeout(EDITOR_TIMEOUT):
+                await self.work_done_progress.create_async(token)
+        except (JsonRpcException, TimeoutError):  # the editor would rather not
             yield
             return
         self.work_done_progress.begin(token, types.WorkDoneProgressBegin(what, cancellable=False))

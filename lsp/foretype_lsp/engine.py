@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from foretype.client import (
     Overloaded,
     Unavailable,
 )
+from foretype.v1.workspace_pb2 import WorkspaceMemory
 
 REMEMBER_TIMEOUT = 120.0  # seconds
 CONNECT_TIMEOUT = 5.0  # seconds until a server that does not answer is reported
@@ -95,8 +96,8 @@ class Engine:
             return []
         return [candidate.text for candidate in response.candidates]
 
-    async def remember(self, workspace: str, texts: Mapping[str, str]) -> int | None:
-        """Puts texts, by path, into a workspace's memory; how many are in it then. None where
+    async def remember(self, workspace: str, texts: Mapping[str, str]) -> WorkspaceMemory | None:
+        """Puts texts, by path, into a workspace's memory; what is in it then. None where
         there is no engine, or its model reads no memory. Cancelling the task gives it up."""
         if not self._expected:
             return None
@@ -105,10 +106,19 @@ class Engine:
             return None
         try:
             memory = await self._client.remember(workspace, texts, REMEMBER_TIMEOUT)
+        except Unavailable:
+            self._lost.set()
+            return None
         except ForetypeError as error:
             self._log_once(f"the files of the workspace cannot be remembered: {error}")
             return None
-        return memory.documents if memory.is_read else None
+        return memory if memory.is_read else None
+
+    async def forget(self, workspace: str) -> None:
+        """Empties a workspace's memory, where there is an engine."""
+        if self._client is not None:
+            with suppress(ForetypeError):  # what is lost is forgotten too
+                await self._client.forget(workspace)
 
     async def keep_up(self) -> None:
         """Keeps the engine ready until this task is cancelled, which ends the child too."""

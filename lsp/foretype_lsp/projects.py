@@ -8,10 +8,11 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path, PurePath
 
 from foretype import project
+from foretype.v1.workspace_pb2 import WorkspaceMemory
 from foretype_lsp.documents import Document, place_in_workspace
 
-Remember = Callable[[str, Mapping[str, str]], Awaitable[int | None]]
-"""Workspace, texts by path; how many are in its memory, None where there is no engine."""
+Remember = Callable[[str, Mapping[str, str]], Awaitable[WorkspaceMemory | None]]
+"""Puts texts, by path, into a workspace's memory; None where there is no engine."""
 Showing = Callable[[str], AbstractAsyncContextManager[None]]
 """Shows that something is under way."""
 
@@ -26,6 +27,13 @@ class Projects:
         self._log = log
         self._reading: dict[tuple[str, str], asyncio.Task[None]] = {}  # by folder and ending
         self._saving: set[asyncio.Task[None]] = set()
+        self._locks: dict[str, asyncio.Lock] = {}  # by folder: what is sent later is newer
+        self._documents: dict[str, int] = {}  # by folder: in its memory, as far as is known
+
+    @property
+    def folders(self) -> set[str]:
+        """Those that are remembered."""
+        return {folder for folder, _ in self._reading}
 
     def opened(self, document: Document, folders: list[str]) -> None:
         """Reads the document's folder, if that was not done yet."""
@@ -38,7 +46,9 @@ class Projects:
         """Puts the document's text in place of what was read before."""
         folder, path = place_in_workspace(document.uri, folders)
         if (folder, PurePath(path).suffix) in self._reading:
-            task = asyncio.create_task(self._update(folder, path, document.text))
+            # Without halves of surrogate pairs, which JSON can carry and UTF-8 cannot.
+            text = document.text.encode(errors="replace").decode()
+            task = asyncio.create_task(self._update(folder, path, text))
             self._saving.add(task)
             task.add_done_callback(self._saving.discard)
 
@@ -58,18 +68,26 @@ class Projects:
         wanted = True
         name = PurePath(folder).name
         try:
-            async with self._showing(f"Reading the {suffix} files of {name}"):
+            async with self._lock(folder), self._showing(f"Reading the {suffix} files of {name}"):
                 files = await asyncio.to_thread(
                     project.read, Path(folder), suffix, wanted=lambda: wanted
                 )
-                count = await self._remember(folder, files.texts)
+                memory = await self._remember(folder, files.texts)
         finally:
             wanted = False
-        if count is not None:
-            left_out = len(files.texts) + files.left_out - count
-            more = f"; {left_out} left out" if left_out > 0 else ""
-            self._log(f"foretype: {count} {suffix} files of {name} are remembered{more}")
+        if memory is not None:
+            self._documents[folder] = memory.documents
+            left_out = files.left_out + memory.left_out
+            more = f"; {left_out} left out" if left_out else ""
+            self._log(f"foretype: {len(files.texts)} {suffix} files of {name} are remembered{more}")
 
     async def _update(self, folder: str, path: str, text: str) -> None:
-        if len(text.encode(errors="replace")) <= project.MAX_FILE_BYTES:
-            await self._remember(folder, {path: text})
+        if len(text.encode()) > project.MAX_FILE_BYTES:
+            return
+        async with self._lock(folder):
+            memory = await self._remember(folder, {path: text})
+        if memory is not None and memory.documents < self._documents.get(folder, 0):
+            self.start_again()  # a shared server has lost what it knew
+
+    def _lock(self, folder: str) -> asyncio.Lock:
+        return self._locks.setdefault(folder, asyncio.Lock())

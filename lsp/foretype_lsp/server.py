@@ -32,8 +32,7 @@ def build(server: str | None, model: str | None) -> Adapter:
     async def initialized(ls: Adapter, params: types.InitializedParams) -> None:
         await ls.register_for_settings()
         await ls.update_settings()
-        for uri in list(ls.documents):
-            ls.opened(uri)
+        ls.settle()
 
     @adapter.feature(types.SHUTDOWN)
     async def shutdown(ls: Adapter, params: None) -> None:
@@ -48,6 +47,7 @@ def build(server: str | None, model: str | None) -> Adapter:
         ls: Adapter, params: types.DidChangeConfigurationParams
     ) -> None:
         await ls.update_settings(params.settings)
+        ls.settle()
 
     @adapter.feature(
         types.TEXT_DOCUMENT_INLINE_COMPLETION,

@@ -17,6 +17,8 @@ STATE_NAMES: dict[Cell, tuple[str, ...]] = {
 
 MAX_NGRAM = 64
 """In symbols."""
+MAX_MEMORY_NGRAMS = 8
+"""Lengths that a memory can tell apart."""
 
 _LIMITS = {"embedding_size": 4096, "hidden_size": 8192, "layers": 16}
 
@@ -56,6 +58,10 @@ class Architecture:
                 raise ArchitectureError(f"{name} must be between 1 and {limit}, not {value!r}")
         if type(self.memory) is not bool:
             raise ArchitectureError(f"memory must be true or false, not {self.memory!r}")
+        if self.memory and len(self.ngrams) > MAX_MEMORY_NGRAMS:
+            raise ArchitectureError(
+                f"with memory there may be {MAX_MEMORY_NGRAMS} ngrams, not {len(self.ngrams)}"
+            )
         lengths = self.ngrams
         if not all(type(n) is int and 1 <= n <= MAX_NGRAM for n in lengths) or sorted(
             set(lengths)

@@ -123,7 +123,7 @@ class Description:
                 name=_string(values["name"]),
                 version=_string(values["version"]),
                 language=_string(values["language"]),
-                architecture=Architecture.from_dict(values["architecture"]),
+                architecture=Architecture.from_dict({"memory": False, **values["architecture"]}),
                 parameters=int(values["parameters"]),
                 training=dict(values["training"]),
                 quality=dict(values["quality"]),

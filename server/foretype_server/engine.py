@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass
 from time import perf_counter
@@ -108,17 +109,19 @@ class Engine:
         return await self._compute.run(work())
 
     async def score(self, path: str, text: str, timings: Timings) -> list[CharacterScore]:
-        """The bits of every character of a text."""
-        return await self._compute.run(self._score(path, text, timings))
+        """The bits of every character of a text, read with its own memory."""
+        lengths = memory_lengths(self._runtime.architecture)
+        symbols = np.concatenate((alphabet.encode_path(path), alphabet.encode(text.encode())))
+        own = await asyncio.to_thread(answers, lengths, symbols)
+        return await self._compute.run(self._score(path, text, own, timings))
 
     def _score(
-        self, path: str, text: str, timings: Timings
+        self, path: str, text: str, own: Found, timings: Timings
     ) -> Generator[None, None, list[CharacterScore]]:
         timings.queue = perf_counter() - timings.arrived
         symbols = alphabet.encode(text.encode())
         bits, guesses, chances = (np.empty(len(symbols)) for _ in range(3))
         before = alphabet.encode_path(path)
-        own = answers(self._runtime.architecture.ngrams, np.concatenate((before, symbols)))
         expected, state = self._runtime.read(
             before[:, None], self._runtime.initial_state(), _memories(own[: len(before)])
         )

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import TypeVar
 
 from foretype_models import alphabet
 from foretype_models.inputs import Memories, Memory
@@ -14,6 +15,8 @@ from foretype_server.documents import Document, Timings
 from foretype_server.recall import FileMemories, memory_lengths
 from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
 from foretype_server.workspaces import Project, Workspaces
+
+T = TypeVar("T")
 
 NEAR = 2048
 """Bytes: where more than twice as many are new, an answer need not wait for them all."""
@@ -25,9 +28,13 @@ class _Reading:
     """A text, how far it is read, and with which memory of its project."""
 
     origin: Origin
-    project: Memory | None
+    project: Project | None
     position: int
     snapshot: Snapshot | None
+
+    @property
+    def memory(self) -> Memory | None:
+        return self.project.memory if self.project else None
 
     @property
     def left(self) -> int:
@@ -51,6 +58,7 @@ class Reader:
         self._files = FileMemories(memory_lengths(runtime.architecture))
         self._waiting: OrderedDict[tuple[str, str], _Reading] = OrderedDict()  # newest last
         self._used: OrderedDict[tuple[str, str], Project | None] = OrderedDict()
+        self._next: OrderedDict[tuple[str, str], Project | None] = OrderedDict()  # once it is read
 
     def read(
         self, document: Document, whole: bool, timings: Timings
@@ -73,7 +81,7 @@ class Reader:
                 yield
                 began = perf_counter()
             self._step(reading)
-        memories = Memories(reading.project, self._files.after(reading.origin))
+        memories = Memories(reading.memory, self._files.after(reading.origin))
         timings.read += perf_counter() - began
         assert reading.snapshot is not None
         return replace(reading.snapshot, memories=memories)
@@ -92,41 +100,44 @@ class Reader:
         return True
 
     def _begin(self, document: Document, whole: bool) -> _Reading:
-        """Where reading a document's prefix begins, or an end of it."""
+        """Where reading a document's prefix begins, or an end of it.
+
+        A memory that is being read with in the background is read to the end, however often
+        there is a newer one meanwhile.
+        """
         key = document.workspace, document.path
         self._waiting.pop(key, None)
-        project = self._workspaces.project(*key)
-        reading = self._known(document, project)
-        if not whole and reading.left > BLOCK and key in self._used:
-            earlier = self._known(document, self._used[key])
+        newest = self._workspaces.project(*key)
+        begun = self._next.pop(key, newest)
+        reading = self._known(document, newest if whole or _is_outdated(begun, newest) else begun)
+        used = self._used.get(key, newest)
+        if not whole and reading.left > BLOCK and not _is_outdated(used, newest):
+            earlier = self._known(document, used)
             if earlier.left < min(reading.left, 2 * NEAR):
                 self._leave_to_background(key, reading)
                 return earlier
         if not whole and reading.left > 2 * NEAR:
             self._leave_to_background(key, reading)
             end = document.prefix[_near(document.prefix) :]
-            return self._known(replace(document, prefix=end), project, is_end=True)
-        self._use(key, project)
+            return self._known(replace(document, prefix=end), newest, is_end=True)
+        self._use(key, reading.project)
         return reading
 
     def _known(self, document: Document, project: Project | None, is_end: bool = False) -> _Reading:
         """How far a document's prefix is known."""
-        generation, memory = (project.generation, project.memory) if project else (0, None)
+        generation = project.generation if project else 0
         name = Name(document.workspace, document.path, generation, is_end)
         origin = self._snapshots.origin(name, document.prefix)
-        return _Reading(origin, memory, *(self._snapshots.deepest(origin) or (0, None)))
+        return _Reading(origin, project, *(self._snapshots.deepest(origin) or (0, None)))
 
     def _use(self, key: tuple[str, str], project: Project | None) -> None:
         """Notes the memory that a file is read with, until it has been read with a newer one."""
         self._used.pop(key, None)
-        self._used[key] = project
-        if len(self._used) > MAX_WAITING:
-            self._used.popitem(last=False)
+        _put(self._used, key, project)
 
     def _leave_to_background(self, key: tuple[str, str], reading: _Reading) -> None:
-        self._waiting[key] = reading
-        if len(self._waiting) > MAX_WAITING:
-            self._waiting.popitem(last=False)
+        _put(self._waiting, key, reading)
+        _put(self._next, key, reading.project)
 
     def _step(self, reading: _Reading) -> None:
         """Reads the path where nothing is known, else on to the end of a block."""
@@ -140,11 +151,23 @@ class Reader:
             symbols, state = alphabet.encode(origin.text[position:end]), reading.snapshot.state
             own = self._files.along(origin, position, end)
             position = end
-        memories = Memories(reading.project, own)
+        memories = Memories(reading.memory, own)
         log_probs, after = self._runtime.read(symbols[:, None], state, memories)
         snapshot = Snapshot(after, log_probs[-1, 0].copy())
         self._snapshots.put(origin, position, snapshot)
         reading.position, reading.snapshot = position, snapshot
+
+
+def _is_outdated(project: Project | None, newest: Project | None) -> bool:
+    """Whether it knows what was forgotten since."""
+    return project is not None and (newest is None or project.generation < newest.since)
+
+
+def _put(into: OrderedDict[tuple[str, str], T], key: tuple[str, str], value: T) -> None:
+    """The newest are last; the oldest leave."""
+    into[key] = value
+    if len(into) > MAX_WAITING:
+        into.popitem(last=False)
 
 
 def _near(prefix: bytes) -> int:

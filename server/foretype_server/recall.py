@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class FileMemories:
 
     def _memory(self, origin: Origin, first: int) -> TextMemory:
         """That of the text from `first` on, as far as any position needs it."""
-        key = (origin.name, first)
+        key = (replace(origin.name, generation=0), first)
         text = alphabet.encode(origin.text[first : first + 2 * SPAN])
         symbols = text if first else np.concatenate((alphabet.encode_path(origin.name.path), text))
         memory = self._texts.pop(key, None)

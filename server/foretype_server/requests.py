@@ -77,6 +77,8 @@ def remembered(message: workspace_pb2.RememberRequest) -> dict[str, bytes]:
 def workspace(name: str) -> str:
     """Raises InvalidRequest."""
     _at_most("workspace", name, MAX_PATH)
+    if not name:
+        raise InvalidRequest("workspace must be named: without a name there is no memory")
     return name
 
 

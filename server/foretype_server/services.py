@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -202,14 +203,15 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._executor = ThreadPoolExecutor(1, "workspaces")  # counts one after the other
 
     async def Remember(
         self, request: workspace_pb2.RememberRequest, context: Context
     ) -> workspace_pb2.RememberResponse:
         async with _answering(context):
             name, documents = requests.workspace(request.workspace), requests.remembered(request)
-            workspaces = self._engine.workspaces
-            status = await asyncio.to_thread(workspaces.remember, name, documents)
+            work = self._engine.workspaces.remember
+            status = await self._counted(work, name, documents)
             return workspace_pb2.RememberResponse(memory=self._memory(status))
         raise AssertionError
 
@@ -218,8 +220,7 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
     ) -> workspace_pb2.ForgetResponse:
         async with _answering(context):
             name, paths = requests.workspace(request.workspace), list(request.paths)
-            workspaces = self._engine.workspaces
-            status = await asyncio.to_thread(workspaces.forget, name, paths or None)
+            status = await self._counted(self._engine.workspaces.forget, name, paths or None)
             return workspace_pb2.ForgetResponse(memory=self._memory(status))
         raise AssertionError
 
@@ -230,6 +231,9 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
             status = self._engine.workspaces.status(requests.workspace(request.workspace))
             return workspace_pb2.StatusResponse(memory=self._memory(status))
         raise AssertionError
+
+    async def _counted(self, work: Callable[..., Status], *arguments: object) -> Status:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
     def _memory(self, status: Status) -> workspace_pb2.WorkspaceMemory:
         return workspace_pb2.WorkspaceMemory(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,14 @@ from foretype_models.architecture import Architecture
 from foretype_models.inputs import CLASSES, Contexts, Found, Memory, Ngrams, confidence_class
 
 MAX_BYTES = 8 * 2**20
-"""Of text in one workspace: its table then takes some 60 MB."""
+"""Of text and paths in one workspace: code of this length has a table of some 60 MB."""
+MAX_CONTEXTS = 8_000_000
+"""In a table; 8 bytes each."""
 MAX_WORKSPACES = 4
 _FRESH_SHARE = 8
 """Changed files are counted on their own until they are this part of all; then all are."""
+_LARGE_SHARE = 32
+"""Files of more than this part of what fits leave before others."""
 _MANY = 2**16 - 1
 """Stands for more than one file where a context's file is noted."""
 _SYMBOL_BITS, _FILE_BITS = np.uint64(9), np.uint64(16)
@@ -78,6 +82,9 @@ def count(lengths: tuple[int, ...], texts: Mapping[str, bytes]) -> Table:
     first = order[_starts(contexts[order])]  # lengths may share a hash by chance
     predictions = np.concatenate([np.zeros(0, np.uint16), *(part[1] for part in parts)])
     owners = np.concatenate([np.zeros(0, np.uint16), *(part[2] for part in parts)])
+    if len(first) > MAX_CONTEXTS:  # those seen most often, and of these the surest
+        confidence = (predictions[first] % CLASSES).astype(np.int8)
+        first = first[np.sort(np.argsort(-confidence, kind="stable")[:MAX_CONTEXTS])]
     return Table(Ngrams(contexts[first], predictions[first]), owners[first], files)
 
 
@@ -133,6 +140,7 @@ class Project:
 
     generation: int  # another one has another number
     memory: Memory
+    since: int = 0  # the first generation that knows nothing that was forgotten
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,9 @@ class Status:
     contexts: int
 
 
+_NOTHING = Status(0, 0, 0, 0)
+
+
 class Workspace:
     """The files of one workspace, counted; what is changed is counted anew at little cost."""
 
@@ -153,24 +164,30 @@ class Workspace:
         self._max_bytes = max_bytes
         self._texts: OrderedDict[str, bytes] = OrderedDict()  # the newest last
         self._fresh: dict[str, bytes] = {}  # changed since all were counted
-        self._left_out: set[str] = set()
+        self._left_out: dict[str, None] = {}  # the newest last
         self._tables: tuple[Table, ...] = ()  # the newest first
 
-    def remember(self, documents: Mapping[str, bytes]) -> None:
-        """Puts files in, in place of earlier versions of them. Of more than fit, the largest
-        and those given first are left out."""
-        for path, text in documents.items():
+    def remember(self, documents: Mapping[str, bytes]) -> bool:
+        """Puts files in, in place of earlier versions of them; whether anything changed. Of
+        more than fit, the largest and those given first are left out."""
+        new = {p: text for p, text in documents.items() if self._texts.get(p) != text}
+        for path, text in new.items():
             self._texts.pop(path, None)
             self._texts[path] = self._fresh[path] = text
-            self._left_out.discard(path)
-        self._make_room()
-        self._count()
+            self._left_out.pop(path, None)
+        if new:
+            self._count(anew=self._make_room())
+        return bool(new)
 
-    def forget(self, paths: Iterable[str]) -> None:
-        """Takes files out."""
-        gone = [path for path in paths if self._texts.pop(path, None) is not None]
+    def forget(self, paths: Iterable[str]) -> bool:
+        """Takes files out; whether any was in."""
+        gone = False
+        for path in paths:
+            self._left_out.pop(path, None)
+            gone |= self._texts.pop(path, None) is not None
         if gone:
             self._count(anew=True)
+        return gone
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -188,22 +205,29 @@ class Workspace:
 
     @property
     def _bytes(self) -> int:
-        return sum(map(len, self._texts.values()))
+        return sum(len(path) + len(text) for path, text in self._texts.items())
 
-    def _make_room(self) -> None:
-        size = self._bytes
+    def _make_room(self) -> bool:
+        """Lets files go until the rest fits; whether any had to."""
+        size, before = self._bytes, len(self._texts)
         by_size = sorted(self._texts, key=lambda path: len(self._texts[path]), reverse=True)
-        large = [path for path in by_size if len(self._texts[path]) > self._max_bytes // 8]
+        large = [p for p in by_size if len(self._texts[p]) > self._max_bytes // _LARGE_SHARE]
         for path in [*large, *list(self._texts)]:
             if size <= self._max_bytes and len(self._texts) < _MANY:
                 break
             if path in self._texts:
-                size -= len(self._texts.pop(path))
-                self._fresh.pop(path, None)
-                self._left_out.add(path)
+                size -= len(path) + len(self._texts.pop(path))
+                self._left_out[path] = None
+        while len(self._left_out) > _MANY:
+            del self._left_out[next(iter(self._left_out))]
+        return len(self._texts) < before
 
     def _count(self, anew: bool = False) -> None:
-        if anew or sum(map(len, self._fresh.values())) * _FRESH_SHARE > self._bytes:
+        if (
+            anew
+            or not self._tables
+            or sum(map(len, self._fresh.values())) * _FRESH_SHARE > self._bytes
+        ):
             self._tables = (count(self._lengths, self._texts),) if self._texts else ()
             self._fresh = {}
         elif self._fresh:
@@ -219,8 +243,9 @@ def others(tables: tuple[Table, ...], path: str) -> Memory | None:
 class _Entry:
     workspace: Workspace
     generation: int = 0
+    since: int = 0
     tables: tuple[Table, ...] = ()
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    status: Status = _NOTHING
 
 
 class Workspaces:
@@ -229,34 +254,40 @@ class Workspaces:
     def __init__(self, lengths: tuple[int, ...], max_workspaces: int = MAX_WORKSPACES) -> None:
         self._lengths = lengths
         self._max = max_workspaces
-        self._lock = threading.Lock()
+        self._counting = threading.Lock()  # one at a time: it takes memory and a core
+        self._lock = threading.Lock()  # of what follows, and never held for long
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._generations = 0
 
     def remember(self, name: str, documents: Mapping[str, bytes]) -> Status:
         """Returns once the files are in the memory. What is read meanwhile is read with the
         memory before."""
-        entry = self._entry(name)
-        with entry.lock:
-            entry.workspace.remember(documents)
-            self._renew(entry)
-            return entry.workspace.status
+        with self._counting:
+            entry = self._entry(name, make=bool(documents))
+            if entry is None:
+                return _NOTHING
+            if entry.workspace.remember(documents):
+                self._renew(name, entry)
+            return entry.status
 
     def forget(self, name: str, paths: Iterable[str] | None) -> Status:
         """Takes files out, or all of them."""
-        entry = self._entry(name)
-        with entry.lock:
-            if paths is None:
-                entry.workspace = Workspace(self._lengths)
-            else:
-                entry.workspace.forget(paths)
-            self._renew(entry)
-            return entry.workspace.status
+        with self._counting:
+            entry = self._entry(name)
+            if entry is None:
+                return _NOTHING
+            if paths is not None and entry.workspace.forget(paths):
+                self._renew(name, entry, forgotten=True)
+            if paths is None or not entry.status.files:
+                with self._lock:
+                    del self._entries[name]
+                return _NOTHING
+            return entry.status
 
     def status(self, name: str) -> Status:
         with self._lock:
             entry = self._entries.get(name)
-        return entry.workspace.status if entry else Workspace(self._lengths).status
+            return entry.status if entry else _NOTHING
 
     def project(self, name: str, path: str) -> Project | None:
         """What a file of a workspace is read with."""
@@ -266,17 +297,23 @@ class Workspaces:
                 return None
             self._entries.move_to_end(name)
             memory = others(entry.tables, path)
-            return Project(entry.generation, memory) if memory else None
+            return Project(entry.generation, memory, entry.since) if memory else None
 
-    def _entry(self, name: str) -> _Entry:
+    def _entry(self, name: str, make: bool = False) -> _Entry | None:
         with self._lock:
-            entry = self._entries.pop(name, None) or _Entry(Workspace(self._lengths))
-            self._entries[name] = entry
-            if len(self._entries) > self._max:
-                self._entries.popitem(last=False)
+            entry = self._entries.get(name)
+            if entry is None and make:
+                entry = self._entries[name] = _Entry(Workspace(self._lengths))
             return entry
 
-    def _renew(self, entry: _Entry) -> None:
+    def _renew(self, name: str, entry: _Entry, forgotten: bool = False) -> None:
         with self._lock:
             self._generations += 1
-            entry.generation, entry.tables = self._generations, entry.workspace.tables
+            entry.generation = self._generations
+            entry.tables, entry.status = entry.workspace.tables, entry.workspace.status
+            if forgotten:
+                entry.since = self._generations
+            self._entries[name] = entry
+            self._entries.move_to_end(name)
+            if len(self._entries) > self._max:
+                self._entries.popitem(last=False)

@@ -62,6 +62,7 @@ def test_a_large_tree_ends_and_reading_can_be_given_up(
         (tmp_path / f"{number:02}.java").write_text("x")
     monkeypatch.setattr(project, "MAX_FILES", 7)
     assert len(project.read(tmp_path, ".java").texts) == 7
+    (tmp_path / "text.txt").write_text("x")
     answers = iter([True, True, False])
     assert len(project.read(tmp_path, ".java", wanted=lambda: next(answers)).texts) == 2
 
@@ -71,3 +72,11 @@ def test_the_root_is_the_repository_around_a_file(tmp_path: Path) -> None:
     assert project.root_of(tmp_path / "src" / "A.java") is None
     (tmp_path / ".git").mkdir()
     assert project.root_of(tmp_path / "src" / "A.java") == tmp_path.resolve()
+
+
+def test_a_folder_that_a_repository_around_it_ignores_is_read_as_a_folder(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text("*\n")
+    _write(tmp_path, build__zoo__A_java="class A {}")
+    assert list(project.read(tmp_path / "build" / "zoo", ".java").texts) == ["A.java"]
+    assert not project.read(tmp_path, ".java").texts

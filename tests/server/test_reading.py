@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from foretype_models import alphabet, inputs
 from foretype_models.runtime import Runtime
 from foretype_server import recall
 from foretype_server.documents import Document, Timings
@@ -181,13 +182,57 @@ def test_while_a_new_memory_is_being_read_the_one_before_answers(runtime: Runtim
     assert _same(after, _read(_new(runtime, workspaces), COLD, whole=True)[0])
 
 
+def test_a_memory_that_changes_all_the_time_is_read_with_all_the_same(runtime: Runtime) -> None:
+    """As where an editor saves after every second of typing."""
+    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    reader = _new(runtime, workspaces)
+    _read(reader, COLD, whole=True)
+    workspaces.remember("w", {"0.java": LINE})
+    first, _ = _read(_new(runtime, workspaces), COLD, whole=True)
+    for number in range(1, 200):
+        _read(reader, COLD)
+        for _ in range(4):
+            reader.read_in_background()
+        workspaces.remember("w", {f"{number}.java": LINE[::-1]})
+        if _same(_read(reader, COLD)[0], first):
+            return
+    pytest.fail("the new memory is never read to the end")
+
+
+def test_what_was_forgotten_answers_no_more(runtime: Runtime) -> None:
+    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    workspaces.remember("w", {"A.java": LINE, "B.java": 9 * b"secretName();\n"})
+    reader = _new(runtime, workspaces)
+    _read(reader, COLD, whole=True)
+    workspaces.forget("w", ["B.java"])
+    assert _read(reader, COLD)[1].context_bytes < len(COLD.prefix)
+    workspaces.forget("w", None)
+    assert _read(reader, COLD)[1].context_bytes < len(COLD.prefix)
+
+
 def test_what_is_remembered_of_a_long_text_does_not_depend_on_how_it_was_read(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recall, "SPAN", 1024)
-    at_once, _ = _read(_new(runtime), COLD, whole=True)
+    rng = np.random.default_rng(1)
+    lines = [bytes(rng.integers(97, 123, 30).tolist()) + b"\n" for _ in range(60)]
+    chosen: list[int] = rng.integers(0, 60, 200).tolist()
+    text = b"".join(lines[number] for number in chosen)
+    document = replace(COLD, prefix=text)
+    at_once, _ = _read(_new(runtime), document, whole=True)
     reader = _new(runtime)
-    for length in range(700, len(COLD.prefix), 700):
-        _read(reader, replace(COLD, prefix=COLD.prefix[:length]), whole=True)
-    in_parts, _ = _read(reader, COLD, whole=True)
+    for length in range(700, len(text), 700):
+        _read(reader, replace(document, prefix=text[:length]), whole=True)
+    in_parts, _ = _read(reader, document, whole=True)
     assert _same(at_once, in_parts)
+    # What stands two spans before the end no longer counts.
+    first = replace(document, prefix=text[: 2 * 1024])
+    memories = _read(_new(runtime), document, whole=True)[0].memories
+    assert memories.file is not None
+    known = _read(_new(runtime), first, whole=True)[0].memories.file
+    assert known is not None
+    early = alphabet.encode(next(line for line in lines if text.rfind(line) in range(1100, 1900)))
+    context = inputs.initial_context(runtime.architecture, 1)
+    hashes = inputs.context_hashes(runtime.architecture.ngrams, context, early[:-1, None])
+    assert known.look_up(hashes)[-1].all()
+    assert not memories.file.look_up(hashes)[-1].any()

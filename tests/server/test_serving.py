@@ -334,3 +334,5 @@ def test_what_is_too_large_to_remember_is_refused(client: Client) -> None:
         client.remember("large", {"A.java": "x" * (2**20 + 1)})
     with pytest.raises(InvalidRequest, match="workspace has 1025 bytes; at most 1024"):
         client.workspace_memory("x" * 1025)
+    with pytest.raises(InvalidRequest, match="workspace must be named"):
+        client.remember("", {"A.java": "class A {}"})

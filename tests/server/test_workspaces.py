@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from foretype_models import alphabet, inputs
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import CLASSES, Found, Memory, confidence_class
+from foretype_server import workspaces as workspaces_module
 from foretype_server.workspaces import Workspace, Workspaces, count, others
 
 LENGTHS = (1, 3)
@@ -108,14 +110,32 @@ def test_what_is_forgotten_is_not_known() -> None:
 
 
 def test_the_largest_and_those_given_first_leave_where_they_do_not_fit() -> None:
-    small = {f"{n}": bytes(str(n), "ascii") * 40 for n in range(9)}
-    workspace = _workspace({"large": b"x" * 900, **small}, max_bytes=400)
+    small = {f"{n}": bytes(str(n), "ascii") * 9 for n in range(9)}
+    workspace = _workspace({**small, "large": b"x" * 400}, max_bytes=430)
     status = workspace.status
-    assert (status.files, status.bytes, status.left_out) == (9, 360, 1)
-    workspace.remember({"new": b"y" * 45})
-    assert (workspace.status.files, workspace.status.left_out) == (9, 2)
-    workspace.remember({"0": b"z" * 10})
-    assert workspace.status.bytes <= 400
+    assert (status.files, status.bytes, status.left_out) == (9, 90, 1)
+    assert not _answers(others(workspace.tables, "z"), "z", b"xxxx")[-1].any()
+    workspace = _workspace(small, max_bytes=90)
+    workspace.remember({"y": b"y" * 9})
+    assert (workspace.status.files, workspace.status.left_out) == (9, 1)
+    assert not _answers(others(workspace.tables, "z"), "z", b"0000")[-1].any()
+    workspace.forget(["0"])
+    assert workspace.status.left_out == 0
+
+
+def test_a_file_may_be_empty() -> None:
+    workspaces = Workspaces(LENGTHS)
+    assert workspaces.remember("w", {"A.java": b""}).files == 1
+
+
+def test_more_contexts_than_fit_leave_those_that_say_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"A": b"abababab" + bytes(range(100, 120))}
+    whole = count(LENGTHS, texts).ngrams
+    monkeypatch.setattr(workspaces_module, "MAX_CONTEXTS", 3)
+    few = count(LENGTHS, texts)
+    assert len(few.ngrams.contexts) == len(few.owners) == 3
+    assert np.isin(few.ngrams.contexts, whole.contexts).all()
+    assert (few.ngrams.predictions % CLASSES).min() >= np.median(whole.predictions % CLASSES)
 
 
 def test_one_workspace_knows_nothing_of_another() -> None:
@@ -140,6 +160,14 @@ def test_every_change_is_another_generation_and_leaves_the_one_before_as_it_was(
     assert after.generation > before.generation
     assert _answers(before.memory, "z", b"abc").tolist() == answers
     assert _answers(after.memory, "z", b"abc").tolist() != answers
+    assert before.since <= before.generation  # nothing was forgotten
+    workspaces.remember("w", {"A": b"abd"})
+    assert workspaces.project("w", "z") == after  # nothing changed
+    workspaces.remember("w", {"B": b"xyz"})
+    workspaces.forget("w", ["B"])
+    forgotten = workspaces.project("w", "z")
+    assert forgotten is not None
+    assert forgotten.since > after.generation
     workspaces.forget("w", None)
     assert workspaces.project("w", "z") is None
 
@@ -149,4 +177,6 @@ def test_the_least_recently_used_workspace_leaves() -> None:
     for name in "abc":
         workspaces.remember(name, {"A": b"abc"})
         workspaces.project("a", "z")
+    workspaces.forget("unknown", None)
+    assert workspaces.remember("unknown", {}).files == 0
     assert [workspaces.status(name).files for name in "abc"] == [1, 0, 1]

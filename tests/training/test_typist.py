@@ -78,6 +78,13 @@ def test_names_that_stand_nowhere_are_undefined(suggesting: Typing) -> None:
     assert (done.identifiers, done.undefined) == (6, 3)  # Objects, hash, bogus
 
 
+def test_a_name_that_is_begun_counts_whole_and_words_of_comments_do_not(
+    suggesting: Typing,
+) -> None:
+    done, _ = suggesting("habitat; // zoo\nx", {"hab": "itat = wombat;", "// z": "ebra crossing"})
+    assert (done.identifiers, done.undefined) == (2, 1)  # habitat is defined, wombat is not
+
+
 def test_what_repeats_saves_more_with_a_memory(runtime: Runtime) -> None:
     line = b"quokkaWombat.platypusEchidna(bilby, numbat);\n"
     files = [SourceFile("A.java", 6 * line), SourceFile("B.java", 2 * line)]

@@ -273,8 +273,8 @@ def split(files: Sequence[SourceFile]) -> Split:
     rest = [file for file in files if not file.is_held_out]
     rest.sort(key=lambda file: file.sha1)
     validation = sample((file for file in rest if file.sha1 % 20 == 1), VALIDATION_CHARACTERS)
-    chosen = {file.path for file in validation}
-    rest = [file for file in rest if file.path not in chosen]
+    chosen = {(file.project, file.path) for file in validation}
+    rest = [file for file in rest if (file.project, file.path) not in chosen]
     for part in (held_out, validation):
         if not part:
             part.append(rest.pop(0) if rest else max((held_out, validation), key=len).pop())

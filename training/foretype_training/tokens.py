@@ -56,6 +56,11 @@ def tokens(text: bytes) -> Iterator[Token]:
         yield Token(match.start(), match.end(), kind)
 
 
+def starts(text: bytes) -> list[int]:
+    """Where tokens and comments begin: from there on a text is lexed as from its beginning."""
+    return [match.start() for match in _TOKEN.finditer(text)]
+
+
 def identifiers(text: bytes) -> list[bytes]:
     """The names in a text, in order."""
     return [text[t.start : t.end] for t in tokens(text) if t.kind == "identifier"]

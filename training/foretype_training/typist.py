@@ -9,6 +9,7 @@ it stays. White space at the start of a line is free: editors indent.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from foretype_server.search import Options
 from foretype_server.states import Snapshot
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Known, Setting
-from foretype_training.tokens import identifiers
+from foretype_training.tokens import identifiers, starts, tokens
 
 _LENGTH = 200  # bytes of a suggestion, as the server's default
 _FIRST_WORD = re.compile(rb"\s*(?:\w+|[^\w\s]+|\Z)")
@@ -125,6 +126,7 @@ class _Typist:
         self.keystrokes = Keystrokes(0, 0, 0, 0)
         self._runtime = runtime
         self._defined = defined
+        self._starts = starts(known.files[number].text)
         self._text = known.files[number].text
         self._options = Options(candidates=1, length=_LENGTH, confidence=confidence)
         self._symbols = known.symbols[number]
@@ -145,7 +147,7 @@ class _Typist:
             else:
                 if not left and (left := self._suggestion(snapshot, at)):
                     is_new = True
-                    named = identifiers(left)
+                    named = self._named(left, at)
                     undefined = sum(name not in self._defined for name in named)
                     self.keystrokes += Keystrokes(0, 0, 1, 0, len(named), undefined)
                 accepted = self._accepted(left, at)
@@ -159,6 +161,18 @@ class _Typist:
             at += taken
             self.keystrokes += Keystrokes(taken if pressed else 0, pressed, 0, 0)
             yield at
+
+    def _named(self, suggestion: bytes, at: int) -> list[bytes]:
+        """The identifiers that a suggestion ends or holds, whole, also where it begins inside
+        of one; words in comments and strings are none."""
+        first = bisect_left(self._starts, at)
+        start = self._starts[first - 1] if first else 0
+        written = self._text[start:at] + suggestion
+        return [
+            written[token.start : token.end]
+            for token in tokens(written)
+            if token.kind == "identifier" and token.end > at - start
+        ]
 
     def _accepted(self, suggestion: bytes, at: int) -> int:
         """How many bytes of a suggestion one keystroke accepts: all, its first word, or none."""
