@@ -301,7 +301,8 @@ def test_a_workspace_remembers_and_forgets(client: Client) -> None:
 
     before = completed()
     memory = client.remember("memory", {"Zoo.java": known, "Ant.java": "class Ant {}"})
-    assert (memory.documents, memory.text_bytes) == (2, len(known) + 12)
+    length = len("Zoo.java" + known) + len("Ant.java" + "class Ant {}")
+    assert (memory.documents, memory.text_bytes) == (2, length)
     assert memory.is_read
     assert memory.contexts
     assert completed().startswith("platypus")
