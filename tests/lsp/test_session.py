@@ -41,7 +41,7 @@ async def test_the_engine_gets_the_text_around_the_cursor(
         prefix="é\r\na.get",
         suffix=";\n\x0c\u2028",
     )
-    assert request.limits == pb.Limits(until=pb.BOUNDARY_LINE, candidates=1)
+    assert request.limits == pb.Limits(until=pb.BOUNDARY_LINE, candidates=1, confidence=0.3)
 
 
 @pytest.mark.parametrize(("encoding", "column"), [("utf-8", 10), ("utf-16", 8), ("utf-32", 7)])
