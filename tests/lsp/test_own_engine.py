@@ -184,7 +184,8 @@ async def test_what_other_files_of_the_folder_say_is_known_and_so_is_what_is_sav
 ) -> None:
     (tmp_path / "Zoo.java").write_text(40 * "quokkaWombat.platypusEchidna();\n")
     own, other = ((tmp_path / name).as_uri() for name in ("Own.java", "Other.java"))
-    async with editor_with("--model", tiny_model, folder=tmp_path) as editor:
+    certain = {"confidence": 0}
+    async with editor_with("--model", tiny_model, folder=tmp_path, settings=certain) as editor:
         editor.open("", uri=own)
         await editor.until_logged("1 .java files of")
         assert "platypus" in await _suggested(editor, own, "quokkaWombat.")
@@ -201,17 +202,17 @@ async def test_the_memory_of_the_folder_can_be_switched_off_and_on(
 ) -> None:
     (tmp_path / "Zoo.java").write_text(40 * "quokkaWombat.platypusEchidna();\n")
     uri = (tmp_path / "Own.java").as_uri()
-    off = {"memory": False}
+    off = {"memory": False, "confidence": 0}
     async with editor_with("--model", tiny_model, folder=tmp_path, settings=off) as editor:
         editor.open("", uri=uri)
         await editor.until_logged("the engine is ready")
         await asyncio.sleep(1)  # it would have been read by then
         assert "platypus" not in await _suggested(editor, uri, "quokkaWombat.")
         assert not any("remembered" in message for message in editor.logged)
-        await editor.set(memory=True)
+        await editor.set(memory=True, confidence=0)
         await editor.until_logged("1 .java files of")
         assert "platypus" in await _suggested(editor, uri, "quokkaWombat.")
-        await editor.set(memory=False)
+        await editor.set(memory=False, confidence=0)
         async with asyncio.timeout(20):
             while "platypus" in await _suggested(editor, uri, "quokkaWombat."):
                 await asyncio.sleep(0.05)

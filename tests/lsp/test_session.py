@@ -204,7 +204,9 @@ async def test_a_bad_setting_is_told_once_and_replaced(
         'foretype.until must be "token", "line" or "block"; the default is used'
     ]
     assert editor.client.messages[0].type == types.MessageType.Warning
-    assert fake_server.requests[0].limits == pb.Limits(until=pb.BOUNDARY_LINE, candidates=2)
+    assert fake_server.requests[0].limits == pb.Limits(
+        until=pb.BOUNDARY_LINE, candidates=2, confidence=0.3
+    )
 
 
 async def test_initialization_options_hold_until_the_editor_says_otherwise(
@@ -215,7 +217,9 @@ async def test_initialization_options_hold_until_the_editor_says_otherwise(
     async with editor_with(*server, options=options, settings=settings) as editor:
         await editor.set(**settings)
         await editor.open(SHORT).inline(0, 5)
-    assert fake_server.requests[0].limits == pb.Limits(until=pb.BOUNDARY_TOKEN, candidates=4)
+    assert fake_server.requests[0].limits == pb.Limits(
+        until=pb.BOUNDARY_TOKEN, candidates=4, confidence=0.3
+    )
 
 
 async def test_an_automatic_request_waits_for_the_delay(
