@@ -27,6 +27,8 @@ _LARGE_SHARE = 32
 _MANY = 2**16 - 1
 """Stands for more than one file where a context's file is noted."""
 _SYMBOL_BITS, _FILE_BITS = np.uint64(9), np.uint64(16)
+_KEY_BITS = 32 + 9 + 16  # context, symbol, file
+_PARTS = 16
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,7 @@ def count(lengths: tuple[int, ...], texts: Mapping[str, bytes]) -> Table:
     """The table of some files by path, at least one: of each context the symbol that followed
     most often (of equals the first in the alphabet), and how surely."""
     files = {path: number for number, path in enumerate(texts)}
-    symbols = [alphabet.encode_file(path, text) for path, text in texts.items()]
-    parts = [_count_length(length, symbols) for length in lengths]
+    parts = [_count_length(length, texts) for length in lengths]
     contexts = np.concatenate([np.zeros(0, np.uint32), *(part[0] for part in parts)])
     order = np.argsort(contexts, kind="stable")
     first = order[_starts(contexts[order])]  # lengths may share a hash by chance
@@ -89,12 +90,29 @@ def count(lengths: tuple[int, ...], texts: Mapping[str, bytes]) -> Table:
 
 
 def _count_length(
-    length: int, files: list[alphabet.Symbols]
+    length: int, texts: Mapping[str, bytes]
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
     """Contexts, predictions and owners for one n-gram length."""
     shape = Architecture(ngrams=(length,))
-    keys = np.concatenate([_keys(shape, number, file) for number, file in enumerate(files)])
+    # Every symbol of a file but its last: its path between two control symbols, its text.
+    keys = np.empty(sum(len(p.encode()) + 2 + len(t) for p, t in texts.items()), dtype=np.uint64)
+    at = 0
+    for number, (path, text) in enumerate(texts.items()):
+        of_file = _keys(shape, number, alphabet.encode_file(path, text))
+        keys[at : at + len(of_file)] = of_file
+        at += len(of_file)
     keys.sort()
+    # In parts, of which each holds all of its contexts: what it takes meanwhile is large.
+    bounds = np.arange(1, _PARTS, dtype=np.uint64) << np.uint64(_KEY_BITS - 4)
+    parts = [_summed(part) for part in np.split(keys, np.searchsorted(keys, bounds)) if len(part)]
+    contexts, predictions, owners = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return contexts, predictions, owners
+
+
+def _summed(
+    keys: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Contexts, predictions and owners of sorted keys."""
     pairs = keys >> _FILE_BITS
     pair_at = np.flatnonzero(_starts(pairs))
     counts = np.diff(np.append(pair_at, len(keys)))
