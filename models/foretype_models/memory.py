@@ -178,10 +178,10 @@ def _occurrences(lengths: tuple[int, ...], symbols: Symbols) -> _Occurrences:
     keys = _keys(_hashes(lengths, symbols[:-1]), np.arange(valid)[:, None]).ravel()
     keys.sort()
     followers = symbols[1:][(keys & _POSITIONS).astype(np.int64)]
-    starts = _starts(keys >> _POSITION_BITS)
+    starts = run_starts(keys >> _POSITION_BITS)
     records = _Record(
         followers.astype(np.int16),
-        _since(starts | _starts(followers)).astype(np.uint16),
+        _since(starts | run_starts(followers)).astype(np.uint16),
         _since(starts).astype(np.uint16),
     )
     return _sorted(keys, records, valid, len(lengths))
@@ -268,7 +268,7 @@ def answers(lengths: tuple[int, ...], symbols: Symbols) -> Found:
     """What a text's own memory answers after each of its symbols (n,): (n, lengths)."""
     occurrences = _occurrences(lengths, np.append(symbols, 0))
     keys = occurrences.keys
-    first = _starts(keys >> _POSITION_BITS)
+    first = run_starts(keys >> _POSITION_BITS)
     before = np.where(first, 0, np.roll(occurrences.records.found(), 1))
     found = np.zeros((len(symbols), len(lengths)), dtype=np.int64)
     positions, length = keys & _POSITIONS, keys >> _LENGTH_AT
@@ -295,7 +295,7 @@ def _common_length(one: Symbols, other: Symbols) -> int:
     return int(differ.argmax()) if differ.any() else length
 
 
-def _starts(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+def run_starts(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
     """Where a value differs from the one before it."""
     starts = np.ones(len(values), dtype=np.bool_)
     starts[1:] = values[1:] != values[:-1]

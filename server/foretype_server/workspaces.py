@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from foretype_models import alphabet, inputs
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import CLASSES, Contexts, Found, Memory, Ngrams, confidence_class
+from foretype_models.memory import run_starts
 
 MAX_BYTES = 8 * 2**20
 """Of text and paths in one workspace: code of this length has a table of some 60 MB."""
@@ -80,7 +80,7 @@ def count(lengths: tuple[int, ...], texts: Mapping[str, bytes]) -> Table:
     parts = [_count_length(length, texts) for length in lengths]
     contexts = np.concatenate([np.zeros(0, np.uint32), *(part[0] for part in parts)])
     order = np.argsort(contexts, kind="stable")
-    first = order[_starts(contexts[order])]  # lengths may share a hash by chance
+    first = order[run_starts(contexts[order])]  # lengths may share a hash by chance
     predictions = np.concatenate([np.zeros(0, np.uint16), *(part[1] for part in parts)])
     owners = np.concatenate([np.zeros(0, np.uint16), *(part[2] for part in parts)])
     if len(first) > MAX_CONTEXTS:  # those seen most often, and of these the surest
@@ -114,11 +114,11 @@ def _summed(
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
     """Contexts, predictions and owners of sorted keys."""
     pairs = keys >> _FILE_BITS
-    pair_at = np.flatnonzero(_starts(pairs))
+    pair_at = np.flatnonzero(run_starts(pairs))
     counts = np.diff(np.append(pair_at, len(keys)))
     symbols = (pairs[pair_at] & np.uint64(2**9 - 1)).astype(np.int64)
     contexts = pairs[pair_at] >> _SYMBOL_BITS
-    context_at = np.flatnonzero(_starts(contexts))
+    context_at = np.flatnonzero(run_starts(contexts))
     total = np.add.reduceat(counts, context_at)
     best = np.maximum.reduceat(counts, context_at)
     sizes = np.diff(np.append(context_at, len(contexts)))
@@ -143,13 +143,6 @@ def _keys(shape: Architecture, number: int, file: alphabet.Symbols) -> npt.NDArr
     hashes = inputs.context_hashes(shape.ngrams, inputs.initial_context(shape, 1), lane).ravel()
     pairs = hashes.astype(np.uint64) << _SYMBOL_BITS | file[1:].astype(np.uint64)
     return pairs << _FILE_BITS | np.uint64(number)
-
-
-def _starts(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
-    """Where a sorted value differs from the one before it."""
-    starts = np.ones(len(values), dtype=np.bool_)
-    starts[1:] = values[1:] != values[:-1]
-    return starts
 
 
 @dataclass(frozen=True)
