@@ -42,7 +42,7 @@ def _network(cell: Cell) -> tuple[Network, Ngrams, Bundle]:
         for parameter in network.parameters():
             parameter.mul_(2)
     files = [alphabet.encode_file(FILE.path, FILE.text), alphabet.encode_file("b", FILE.text)]
-    table = ngrams.count(shape, files, Ngrams.empty()).table
+    table = ngrams.count(shape, files, Ngrams.empty(), ngrams.by_file(files)).table
     return network, table, make_bundle(network, table, FACTS, [FILE])
 
 

@@ -58,7 +58,7 @@ def _look_up(table: Ngrams, n: int, file: Symbols) -> list[int]:
 
 
 def _count(files: Sequence[Symbols], lengths: tuple[int, ...], base: Ngrams) -> CrossFitted:
-    return ngrams.count(Architecture(ngrams=lengths), files, base)
+    return ngrams.count(Architecture(ngrams=lengths), files, base, ngrams.by_file(files))
 
 
 @given(texts)
@@ -126,3 +126,15 @@ def test_a_single_file_is_not_read_with_a_base_that_was_counted_on_it() -> None:
 def test_a_network_that_reads_no_ngrams_has_an_empty_table(count: int) -> None:
     counted = _count(_files([b"abab"] * count), (), Ngrams.empty())
     assert counted.table.contexts.size == 0
+
+
+def test_of_many_projects_each_is_left_out_as_a_whole_beside_its_neighbours() -> None:
+    files = _files([b"ab" * (1 + k % 5) for k in range(40)])
+    folds = ngrams.by_project(files, [k // 4 for k in range(40)])
+    assert list(folds) == list(range(10))
+    assert list(folds.values()) == sorted(folds.values())
+    assert set(folds.values()) == set(range(FOLDS))
+
+
+def test_of_few_projects_none_is_left_out_as_a_whole() -> None:
+    assert ngrams.by_project(_files([b"ab"] * 20), [0] * 10 + [1] * 10) == {}

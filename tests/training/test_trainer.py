@@ -45,7 +45,9 @@ def _trainer(
     data: str = "data",
     base: Base | None = None,
 ) -> Trainer:
-    counted = ngrams.count(settings.architecture, training, Ngrams.empty())
+    counted = ngrams.count(
+        settings.architecture, training, Ngrams.empty(), ngrams.by_file(training)
+    )
     texts = [Text(file, counted.of(number)) for number, file in enumerate(training)]
     validation = [Text(file, counted.table) for file in VALIDATION]
     device = torch.device("cpu")

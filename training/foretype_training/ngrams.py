@@ -4,7 +4,9 @@ The network must not read, beside a character, a count that this very character 
 into: it would learn to trust the table blindly. So while it trains, each file is read
 with a table that was counted on other files alone (cross-fitting, as in the stacking
 of Wolpert 1992): FOLDS tables, each without one part of the files. What it trusts then
-is what a table deserves on files it has not seen.
+is what a table deserves on files it has not seen. Where there are projects enough, a part
+is made of whole ones: a table knows the files beside a file far better than it will ever
+know a stranger's project, which is what a network of many projects is for.
 """
 
 from __future__ import annotations
@@ -36,22 +38,42 @@ class CrossFitted:
 
     table: Ngrams
     folds: list[Ngrams]
+    fold_of: Sequence[int]  # of each file
 
     def of(self, file: int) -> Ngrams:
         """The table to read the training file of this number with."""
-        return self.folds[file % len(self.folds)] if self.folds else self.table
+        return self.folds[self.fold_of[file]]
+
+
+def by_file(files: Sequence[Symbols]) -> list[int]:
+    """A fold for each file, whatever its project."""
+    return [number % FOLDS for number in range(len(files))]
+
+
+def by_project(files: Sequence[Symbols], projects: Sequence[int]) -> dict[int, int]:
+    """A fold for each project: runs of them in their order, of about equal size, so that
+    kindred projects that were named one after the other are left out together. None for any
+    where they are fewer than the folds."""
+    sizes = np.bincount(projects, [len(file) for file in files])
+    if np.count_nonzero(sizes) < FOLDS:
+        return {}
+    middles = np.cumsum(sizes) - sizes / 2
+    folds = (middles * FOLDS / sizes.sum()).astype(np.int64)
+    return {project: int(folds[project]) for project in set(projects)}
 
 
 def count(
     architecture: Architecture,
     files: Sequence[Symbols],
     base: Ngrams,
+    fold_of: Sequence[int],
     min_count: int = MIN_COUNT,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CrossFitted:
     """Counts the files' n-grams; `base` answers for contexts that they do not know.
 
-    Contexts seen less than `min_count` times are left out.
+    `fold_of` tells for each file which part it belongs to, from 0 to FOLDS - 1. Contexts
+    seen less than `min_count` times are left out.
 
     While the network trains, not even for those that only the file itself knows, and which
     it is therefore read without: where `base` was counted on these files too, its answers
@@ -63,13 +85,13 @@ def count(
     parts: list[list[Ngrams]] = []
     for done, length in enumerate(architecture.ngrams):
         progress(done, len(architecture.ngrams))
-        parts.append(_count_length(length, files, min_count))
+        parts.append(_count_length(length, files, fold_of, min_count))
     *folds, whole = (_join([part[k] for part in parts]) for k in range(FOLDS + 1))
     unseen = base.without(whole)
     if len(files) == 1:
-        return CrossFitted(base, [unseen])
+        return CrossFitted(base, [unseen], [0])
     table = whole.over(base).most_seen(MAX_CONTEXTS)
-    return CrossFitted(table, [fold.over(unseen).within(table) for fold in folds])
+    return CrossFitted(table, [fold.over(unseen).within(table) for fold in folds], fold_of)
 
 
 def _join(tables: Sequence[Ngrams]) -> Ngrams:
@@ -79,17 +101,19 @@ def _join(tables: Sequence[Ngrams]) -> Ngrams:
     return joined
 
 
-def _count_length(length: int, files: Sequence[Symbols], min_count: int) -> list[Ngrams]:
+def _count_length(
+    length: int, files: Sequence[Symbols], fold_of: Sequence[int], min_count: int
+) -> list[Ngrams]:
     """For each fold the table without its files, then the table of all, for one n."""
     shape = Architecture(ngrams=(length,))
     pairs: list[npt.NDArray[np.uint64]] = []  # context and what followed it
     folds: list[npt.NDArray[np.uint8]] = []
-    for number, file in enumerate(files):
+    for fold, file in zip(fold_of, files, strict=True):
         lane = file[:, None]
         hashes = inputs.context_hashes((length,), inputs.initial_context(shape, 1), lane[:-1])
         followers = file[1:].astype(np.uint64)
         pairs.append((hashes.ravel().astype(np.uint64) << _SYMBOL_BITS) | followers)
-        folds.append(np.full(len(followers), number % FOLDS, dtype=np.uint8))
+        folds.append(np.full(len(followers), fold, dtype=np.uint8))
     unique, counts = _counts_by_fold(np.concatenate(pairs), np.concatenate(folds))
     contexts = unique >> _SYMBOL_BITS
     symbols = (unique & _SYMBOL_MASK).astype(np.int64)

@@ -47,14 +47,28 @@ def texts(
 ) -> Texts:
     """Counts what there is to know beside the files; `base` is the table to go on from."""
     training, validation = symbols(split.training), symbols(split.validation)
-    counted = ngrams.count(architecture, training, base, progress=progress)
+    projects = [file.project for file in split.training]
+    fold_of_project = ngrams.by_project(training, projects)
+    folds = [
+        fold_of_project.get(project, fold)
+        for project, fold in zip(projects, ngrams.by_file(training), strict=True)
+    ]
+    counted = ngrams.count(architecture, training, base, folds, progress=progress)
+
+    def table_for(file: SourceFile) -> Ngrams:
+        """Of many projects the network is judged as on a stranger's, as it was trained."""
+        fold = fold_of_project.get(file.project)
+        return counted.table if fold is None else counted.folds[fold]
+
     known = [Text(file, counted.of(number)) for number, file in enumerate(training)]
-    unknown = [Text(file, counted.table) for file in validation]
+    unknown = [
+        Text(read, table_for(file)) for file, read in zip(split.validation, validation, strict=True)
+    ]
     if architecture.memory:
         others = _Others(architecture, split.training)
         known = [_mixed(n, t, others.of(n)) for n, t in enumerate(known)]
-        projects = (others.all(file.project) for file in split.validation)
-        unknown = [_mixed(n, t, p) for n, (t, p) in enumerate(zip(unknown, projects, strict=True))]
+        memories = (others.all(file.project) for file in split.validation)
+        unknown = [_mixed(n, t, p) for n, (t, p) in enumerate(zip(unknown, memories, strict=True))]
     return Texts(known, unknown, counted.table)
 
 
@@ -63,6 +77,10 @@ def _mixed(number: int, text: Text, project: Ngrams | None) -> Text:
     if number % 4 == 0:
         return text
     return replace(text, project=None if number % 4 == 1 else project, own_memory=True)
+
+
+def _count_project(architecture: Architecture, files: Sequence[Symbols]) -> CrossFitted:
+    return ngrams.count(architecture, files, Ngrams.empty(), ngrams.by_file(files), min_count=1)
 
 
 class _Others:
@@ -75,8 +93,7 @@ class _Others:
             self._places.append((file.project, len(members[file.project])))
             members[file.project].append(file)
         self._projects: dict[int, CrossFitted] = {
-            project: ngrams.count(architecture, symbols(own), Ngrams.empty(), min_count=1)
-            for project, own in members.items()
+            project: _count_project(architecture, symbols(own)) for project, own in members.items()
         }
 
     def of(self, number: int) -> Ngrams:
