@@ -157,8 +157,11 @@ def context_hashes(lengths: tuple[int, ...], context: Symbols, symbols: Symbols)
     `context`, for each n: (time, batch, lengths). Reading in parts gives the same hashes."""
     longest = len(context) + 1
     keys = (np.concatenate((context, symbols)) + 1).astype(np.uint64)
-    windows = sliding_window_view(keys, longest, axis=0)[..., ::-1]  # (time, batch, longest)
-    codes = windows @ _terms(lengths, longest)
+    if len(symbols) == 1:  # a step of a search, where making a view takes longer than its use
+        windows = keys[None, ::-1].swapaxes(1, 2)
+    else:
+        windows = sliding_window_view(keys, longest, axis=0)[..., ::-1]
+    codes = windows @ _terms(lengths, longest)  # (time, batch, longest) before
     return (((codes ^ (codes >> _SHIFT)) * _FINALIZER) >> _HIGH_HALF).astype(np.uint32)
 
 
@@ -182,20 +185,29 @@ def encode(
     Returns them, int64 of shape (time, batch, `features`), and the context of the symbol
     that comes next. A network that reads no memory passes over `memories`.
     """
-    lengths = architecture.ngrams
-    contexts = context_hashes(lengths, context, symbols)
+    lengths = len(architecture.ngrams)
+    contexts = context_hashes(architecture.ngrams, context, symbols)
     found = ngrams.look_up(contexts)
-    numbers = np.arange(len(lengths))
-    new_context = np.concatenate((context, symbols))[len(symbols) :]
-    parts = [symbols[..., None], alphabet.SIZE + _ROWS_PER_LENGTH * numbers]
+    rows = np.empty((*symbols.shape, features(architecture)), dtype=np.int64)
+    rows[..., 0] = symbols
+    rows[..., 1:] = _first_rows(architecture)
     if architecture.memory:
-        sources = np.zeros_like(found)
         for source, memory in enumerate((memories.project, memories.file), 1):
             if memory is not None:
                 answer = memory.look_up(contexts)
                 found = np.where(answer, answer, found)
-                sources = np.where(answer, source, sources)
-        first = alphabet.SIZE + len(lengths) * _ROWS_PER_LENGTH
-        parts.append(first + SOURCES * numbers + sources)
-    parts[1] = parts[1] + found
-    return np.concatenate(parts, axis=-1), new_context
+                sources = rows[..., 1 + lengths :]
+                np.copyto(sources, _first_rows(architecture)[lengths:] + source, where=answer > 0)
+    rows[..., 1 : 1 + lengths] += found
+    return rows, np.concatenate((context, symbols))[len(symbols) :]
+
+
+@cache
+def _first_rows(architecture: Architecture) -> Rows:
+    """The first of the rows for each length, of answers and then of their sources."""
+    numbers = np.arange(len(architecture.ngrams))
+    answers = alphabet.SIZE + _ROWS_PER_LENGTH * numbers
+    if not architecture.memory:
+        return answers
+    sources = alphabet.SIZE + _ROWS_PER_LENGTH * len(numbers) + SOURCES * numbers
+    return np.concatenate((answers, sources))

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from foretype_models import inputs
 from foretype_models.alphabet import Symbols
+from foretype_models.architecture import MAX_MEMORY_NGRAMS
 from foretype_models.inputs import CLASSES, Contexts, Found, Memory, confidence_class
 
 Counts = npt.NDArray[np.integer[Any]]
@@ -28,6 +29,7 @@ Counts = npt.NDArray[np.integer[Any]]
 _POSITION_BITS = np.uint64(29)
 _POSITIONS = np.uint64(2**29 - 1)
 _LENGTH_AT = np.uint64(29 + 32)  # after position and hash
+_LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
 _MAX_COUNT = 2**16 - 1
 MAX_TAIL = 128
 """Symbols at a text's end that are compared one by one; of more, all are sorted in."""
@@ -48,43 +50,44 @@ class Answers:
 
 @dataclass(frozen=True)
 class _Record:
-    """What is known after an occurrence of a context and the symbol that followed it: that
-    symbol, for how many occurrences in a row it has been the same, and how many there were."""
+    """What is known after an occurrence of a context and the symbol that followed it: the
+    answer, for how many occurrences in a row that symbol has been the same, and how many
+    there were."""
 
-    symbol: Counts
+    found: Counts  # as a memory answers; 0 where there was none yet
     run: Counts
     total: Counts
 
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> _Record:
-        zero = np.zeros(shape, dtype=np.int64)
+        zero = np.zeros(shape, dtype=np.uint16)
         return cls(zero, zero, zero)
 
-    def then(self, follower: Counts) -> _Record:
-        """After another occurrence. Where there was none yet, `total` is 0."""
-        same = (self.symbol == follower) & (self.total > 0)
-        run = np.minimum(np.where(same, self.run + 1, 1), _MAX_COUNT)
-        total = np.minimum(self.total + 1, _MAX_COUNT)
-        return _Record(np.broadcast_to(follower, run.shape), run, total)
+    @classmethod
+    def of(cls, symbol: Counts, run: Counts, total: Counts) -> _Record:
+        run, total = (np.minimum(count, _MAX_COUNT) for count in (run, total))
+        found = 1 + symbol * CLASSES + confidence_class(run, total)
+        return cls(*(values.astype(np.uint16) for values in (found, run, total)))
 
-    def found(self) -> Found:
-        classes = confidence_class(self.run, self.total)
-        predictions = 1 + self.symbol.astype(np.int64) * CLASSES + classes
-        return np.where(self.total > 0, predictions, 0)
+    def then(self, follower: Counts) -> _Record:
+        """After another occurrence."""
+        same = (self.total > 0) & ((self.found - 1) // CLASSES == follower)
+        run, total = (count.astype(np.int64) + 1 for count in (self.run, self.total))
+        return _Record.of(np.broadcast_to(follower, run.shape), np.where(same, run, 1), total)
 
     def part(self, which: Any) -> _Record:
-        return _Record(self.symbol[which], self.run[which], self.total[which])
+        return _Record(self.found[which], self.run[which], self.total[which])
 
     def joined(self, other: _Record) -> _Record:
         return _Record(
-            np.concatenate((self.symbol, other.symbol)),
+            np.concatenate((self.found, other.found)),
             np.concatenate((self.run, other.run)),
             np.concatenate((self.total, other.total)),
         )
 
     def replaced(self, where: npt.NDArray[np.bool_], by: _Record) -> _Record:
         return _Record(
-            np.where(where, by.symbol, self.symbol),
+            np.where(where, by.found, self.found),
             np.where(where, by.run, self.run),
             np.where(where, by.total, self.total),
         )
@@ -108,26 +111,45 @@ class _Occurrences:
     def known(self) -> int:
         return self.valid + len(self.tail)
 
-    def last(self, contexts: Contexts, before: Counts) -> _Record:
-        """The record of the last occurrence of each context before these positions."""
-        before = np.broadcast_to(before, contexts.shape)
-        record = self._last_sorted(contexts, before)
-        if not len(self.tail):
-            return record
-        numbers = np.arange(self.valid, self.known)[:, None]
-        same = self.tail == contexts[:, :, None]  # (time, batch, tail, lengths)
-        same &= numbers < before[:, :, None]
-        newest = len(self.tail) - 1 - same[:, :, ::-1].argmax(axis=2)
-        in_tail = self.tail_records.part((newest, np.arange(contexts.shape[-1])))
-        return record.replaced(same.any(axis=2), in_tail)
+    def found(self, contexts: Contexts, before: Counts) -> Found:
+        """The answer after the last occurrence of each context before these positions. A
+        step of every search asks for it, so of the records it fetches no more than that."""
+        found = np.zeros(contexts.shape, dtype=np.uint16)
+        if self.valid:
+            at, hit = self._in_sorted(contexts, before)
+            found = np.where(hit, self.records.found[at], 0)
+        if len(self.tail):
+            at, hit = self._in_tail(contexts, before)
+            found = np.where(hit, self.tail_records.found[at, np.arange(at.shape[-1])], found)
+        return found.astype(np.int64)
 
-    def _last_sorted(self, contexts: Contexts, before: Counts) -> _Record:
-        if not self.valid:
-            return _Record.none(contexts.shape)
+    def last(self, contexts: Contexts, before: Counts) -> _Record:
+        """All that is known after it."""
+        record = _Record.none(contexts.shape)
+        if self.valid:
+            at, hit = self._in_sorted(contexts, before)
+            record = record.replaced(hit, self.records.part(at))
+        if len(self.tail):
+            at, hit = self._in_tail(contexts, before)
+            record = record.replaced(hit, self.tail_records.part((at, np.arange(at.shape[-1]))))
+        return record
+
+    def _in_sorted(
+        self, contexts: Contexts, before: Counts
+    ) -> tuple[Counts, npt.NDArray[np.bool_]]:
+        """Where the last occurrence lies among the sorted ones, and whether there is one."""
         wanted = _keys(contexts, np.minimum(before, self.valid))
         at = np.searchsorted(self.keys, wanted) - 1
-        hit = (at >= 0) & ((self.keys[at] ^ wanted) >> _POSITION_BITS == 0)
-        return _Record.none(contexts.shape).replaced(hit, self.records.part(at))
+        return at, (at >= 0) & ((self.keys[at] ^ wanted) >> _POSITION_BITS == 0)
+
+    def _in_tail(
+        self, contexts: Contexts, before: Counts
+    ) -> tuple[Counts, npt.NDArray[np.bool_]]:
+        """The same for the tail."""
+        numbers = np.arange(self.valid, self.known)[:, None]
+        same = self.tail == contexts[:, :, None]  # (time, batch, tail, lengths)
+        same &= numbers < np.broadcast_to(before, contexts.shape)[:, :, None]
+        return len(self.tail) - 1 - same[:, :, ::-1].argmax(axis=2), same.any(axis=2)
 
     def until(self, position: int) -> _Occurrences:
         """Without those from this position on."""
@@ -157,7 +179,7 @@ class _Occurrences:
         old, new = self.records.part(kept), self.tail_records
         at = np.searchsorted(self.keys[kept], new_keys[order])
         records = _Record(
-            np.insert(old.symbol, at, new.symbol.ravel()[order]),
+            np.insert(old.found, at, new.found.ravel()[order]),
             np.insert(old.run, at, new.run.ravel()[order]),
             np.insert(old.total, at, new.total.ravel()[order]),
         )
@@ -179,19 +201,14 @@ def _occurrences(lengths: tuple[int, ...], symbols: Symbols) -> _Occurrences:
     keys.sort()
     followers = symbols[1:][(keys & _POSITIONS).astype(np.int64)]
     starts = run_starts(keys >> _POSITION_BITS)
-    records = _Record(
-        followers.astype(np.int16),
-        _since(starts | run_starts(followers)).astype(np.uint16),
-        _since(starts).astype(np.uint16),
-    )
+    records = _Record.of(followers, _since(starts | run_starts(followers)), _since(starts))
     return _sorted(keys, records, valid, len(lengths))
 
 
 def _keys(contexts: Contexts, positions: Counts) -> npt.NDArray[np.uint64]:
     """Sorted by length, context and position: of the shape of `contexts`."""
-    length = np.arange(contexts.shape[-1], dtype=np.uint64) << _LENGTH_AT
     hashed = contexts.astype(np.uint64) << _POSITION_BITS
-    return length | hashed | positions.astype(np.uint64)
+    return _LENGTHS[: contexts.shape[-1]] | hashed | positions.astype(np.uint64)
 
 
 class TextMemory:
@@ -261,7 +278,7 @@ class _View:
     before: Counts
 
     def look_up(self, contexts: Contexts) -> Found:
-        return self.occurrences.last(contexts, self.before).found()
+        return self.occurrences.found(contexts, self.before)
 
 
 def answers(lengths: tuple[int, ...], symbols: Symbols) -> Found:
@@ -269,7 +286,7 @@ def answers(lengths: tuple[int, ...], symbols: Symbols) -> Found:
     occurrences = _occurrences(lengths, np.append(symbols, 0))
     keys = occurrences.keys
     first = run_starts(keys >> _POSITION_BITS)
-    before = np.where(first, 0, np.roll(occurrences.records.found(), 1))
+    before = np.where(first, 0, np.roll(occurrences.records.found, 1))
     found = np.zeros((len(symbols), len(lengths)), dtype=np.int64)
     positions, length = keys & _POSITIONS, keys >> _LENGTH_AT
     found[positions.astype(np.int64), length.astype(np.int64)] = before
@@ -306,4 +323,4 @@ def _since(starts: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """How many there were since the last start, counting that: 1, 2, 3, 1, 2, ..."""
     numbers = np.arange(len(starts))
     last = np.maximum.accumulate(np.where(starts, numbers, 0))
-    return np.minimum(numbers - last + 1, _MAX_COUNT)
+    return numbers - last + 1

@@ -16,6 +16,7 @@ from foretype_models.bundle import NETWORKS, Bundle, BundleError, Precision
 from foretype_models.inputs import NO_MEMORIES, Memories
 
 LogProbs = npt.NDArray[np.float32]
+_Outputs = list[npt.NDArray[np.float32]]
 
 _CHUNK = 256  # symbols read in one run; longer ones gain nothing
 _TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05}
@@ -98,9 +99,7 @@ class Runtime:
         for start in range(0, len(rows), _CHUNK):
             feeds: dict[str, npt.NDArray[Any]] = {"rows": rows[start : start + _CHUNK]}
             feeds.update(zip(self.architecture.state_names, tensors, strict=True))
-            log_probs, *tensors = cast(
-                list[npt.NDArray[np.float32]], self._session.run(None, feeds)
-            )
+            log_probs, *tensors = cast(_Outputs, self._session.run(None, feeds))
             parts.append(log_probs)
         log_probs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return log_probs, State(tuple(tensors), context)
