@@ -11,6 +11,7 @@ input by the LSTM mixers of the PAQ family.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -61,6 +62,34 @@ class Memories:
 
 
 NO_MEMORIES = Memories()
+
+
+@dataclass(frozen=True)
+class _SideBySide:
+    """A memory for each of some texts that are read together, and how many lanes it has."""
+
+    memories: Sequence[Memory | None]
+    lanes: Sequence[int]
+
+    def look_up(self, contexts: Contexts) -> Found:
+        found = np.zeros(contexts.shape, dtype=np.int64)
+        last = 0
+        for memory, lanes in zip(self.memories, self.lanes, strict=True):
+            first, last = last, last + lanes
+            if memory is not None:
+                found[:, first:last] = memory.look_up(contexts[:, first:last])
+        return found
+
+
+def side_by_side(memories: Sequence[Memories], lanes: Sequence[int]) -> Memories:
+    """Those of texts that are read together, of which each has so many lanes of the batch."""
+    projects = [of_text.project for of_text in memories]
+    files = [of_text.file for of_text in memories]
+    project, file = (
+        _SideBySide(parts, lanes) if any(part is not None for part in parts) else None
+        for parts in (projects, files)
+    )
+    return Memories(project, file)
 
 
 @dataclass(frozen=True)

@@ -142,9 +142,7 @@ class _Occurrences:
         at = np.searchsorted(self.keys, wanted) - 1
         return at, (at >= 0) & ((self.keys[at] ^ wanted) >> _POSITION_BITS == 0)
 
-    def _in_tail(
-        self, contexts: Contexts, before: Counts
-    ) -> tuple[Counts, npt.NDArray[np.bool_]]:
+    def _in_tail(self, contexts: Contexts, before: Counts) -> tuple[Counts, npt.NDArray[np.bool_]]:
         """The same for the tail."""
         numbers = np.arange(self.valid, self.known)[:, None]
         same = self.tail == contexts[:, :, None]  # (time, batch, tail, lengths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from foretype_models import alphabet, inputs
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.bundle import NETWORKS, Bundle, BundleError, Precision
-from foretype_models.inputs import NO_MEMORIES, Memories
+from foretype_models.inputs import NO_MEMORIES, Memories, side_by_side
 
 LogProbs = npt.NDArray[np.float32]
 _Outputs = list[npt.NDArray[np.float32]]
@@ -23,13 +24,20 @@ _TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05}
 """How far, in bits per character, the self-test may be off. int8 rounds its activations,
 and how depends on the processor."""
 
+GUARDS = 2
+"""So many units more has each layer of an int8 network: their hidden states are always 1 and
+-1, so that activations are rounded by the same range whatever is read."""
+_HELD = 8.5
+"""In the guards' cells: where ONNX Runtime's approximation of tanh is largest."""
+
 
 @dataclass(frozen=True)
 class State:
     """All that a network has read, for a batch of texts. Never changed once it is there.
 
     `tensors` are float32 of shape (batch, hidden), in the order of
-    `Architecture.state_names`; `context` is int64 of shape (longest n-gram - 1, batch).
+    `Architecture.state_names`, for an int8 network wider by its guards; `context` is int64
+    of shape (longest n-gram - 1, batch).
     """
 
     tensors: tuple[npt.NDArray[np.float32], ...]
@@ -45,11 +53,34 @@ class State:
 
     def take(self, indices: list[int]) -> State:
         """The states of these texts of the batch, in this order; one may be taken twice."""
+        if indices == list(range(self.batch)):
+            return self
         return State(tuple(t[indices] for t in self.tensors), self.context[:, indices])
+
+    @classmethod
+    def joined(cls, states: Sequence[State]) -> State:
+        """Those of several batches in one."""
+        tensors = zip(*(state.tensors for state in states), strict=True)
+        contexts = [state.context for state in states]
+        return cls(tuple(np.concatenate(t) for t in tensors), np.concatenate(contexts, axis=1))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Symbols to be read: those of `Runtime.read`."""
+
+    symbols: Symbols
+    state: State
+    memories: Memories = NO_MEMORIES
 
 
 class Runtime:
     """A network that is ready to read. `read` may be called from several threads at once.
+
+    What is read beside a text never changes what it answers for that. Of `lstm` and `gru` the
+    answer is the same, bit for bit, also in whatever pieces and beside however many others it
+    is read, in fp32 and in int8. (An int8 network that was made before there were guards
+    does not promise the latter, and is given one text at a time.)
 
     Raises BundleError if the graph cannot be loaded, has other inputs and outputs than its
     description says, or fails its self-test. `self_test=False` leaves that out: who makes a
@@ -67,7 +98,9 @@ class Runtime:
         self.precision: Precision = precision
         self._ngrams = bundle.ngrams()
         self._session = _session(bundle, precision, threads)
-        _check_shapes(self._session, self.architecture, NETWORKS[precision])
+        self._guards = _guards(self._session, self.architecture) if precision == "int8" else 0
+        _check_shapes(self._session, self.architecture, self._guards, NETWORKS[precision])
+        self._is_exact = precision == "fp32" or self._guards > 0
         if self_test:
             self._self_test()
 
@@ -77,11 +110,14 @@ class Runtime:
 
     def initial_state(self, batch: int = 1) -> State:
         """The state before anything was read."""
-        shape = (batch, self.architecture.hidden_size)
-        return State(
-            tuple(np.zeros(shape, dtype=np.float32) for _ in self.architecture.state_names),
-            inputs.initial_context(self.architecture, batch),
-        )
+        hidden = self.architecture.hidden_size
+        tensors: list[npt.NDArray[np.float32]] = []
+        for name in self.architecture.state_names:
+            tensor = np.zeros((batch, hidden + self._guards), dtype=np.float32)
+            if self._guards:
+                tensor[:, hidden:] = np.array((1, -1)) * (_HELD if name[0] == "c" else 1)
+            tensors.append(tensor)
+        return State(tuple(tensors), inputs.initial_context(self.architecture, batch))
 
     def read(
         self, symbols: Symbols, state: State, memories: Memories = NO_MEMORIES
@@ -103,6 +139,24 @@ class Runtime:
             parts.append(log_probs)
         log_probs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return log_probs, State(tuple(tensors), context)
+
+    def read_together(self, pieces: Sequence[Piece]) -> list[tuple[LogProbs, State]]:
+        """As `read` for each of the pieces, which have as many symbols one as the other, in
+        one run."""
+        if len(pieces) == 1 or not self._is_exact:
+            return [self.read(piece.symbols, piece.state, piece.memories) for piece in pieces]
+        lanes = [piece.state.batch for piece in pieces]
+        log_probs, state = self.read(
+            np.concatenate([piece.symbols for piece in pieces], axis=1),
+            State.joined([piece.state for piece in pieces]),
+            side_by_side([piece.memories for piece in pieces], lanes),
+        )
+        read: list[tuple[LogProbs, State]] = []
+        for last, number in zip(np.cumsum(lanes).tolist(), lanes, strict=True):
+            own = slice(last - number, last)
+            tensors = tuple(tensor[own] for tensor in state.tensors)
+            read.append((log_probs[:, own], State(tensors, state.context[:, own])))
+        return read
 
     def score(self, path: str, text: bytes) -> npt.NDArray[np.float64]:
         """The bits of each byte of a text, given its path and the bytes before it."""
@@ -143,8 +197,17 @@ def _session(bundle: Bundle, precision: Precision, threads: int) -> ort.Inferenc
         raise BundleError(f"{NETWORKS[precision]} cannot be loaded: {reason}") from error
 
 
-def _check_shapes(session: ort.InferenceSession, architecture: Architecture, name: str) -> None:
-    hidden = architecture.hidden_size
+def _guards(session: ort.InferenceSession, architecture: Architecture) -> int:
+    """How many an int8 network has; what is neither none nor GUARDS has another shape."""
+    widths = {i.name: i.shape[-1] for i in cast(Any, session).get_inputs()}
+    guarded = architecture.hidden_size + GUARDS
+    return GUARDS if widths.get(architecture.state_names[0]) == guarded else 0
+
+
+def _check_shapes(
+    session: ort.InferenceSession, architecture: Architecture, guards: int, name: str
+) -> None:
+    hidden = architecture.hidden_size + guards
     states = [(state, 2, hidden) for state in architecture.state_names]
     expected_inputs = [("rows", 3, inputs.features(architecture)), *states]
     expected_outputs = [

@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import save as save_weights
 
 from foretype_models import alphabet, inputs
-from foretype_models.architecture import Cell
+from foretype_models.architecture import Architecture
 from foretype_models.bundle import (
     NETWORKS,
     NGRAMS,
@@ -27,9 +27,10 @@ from foretype_models.inputs import Memories, Ngrams
 from foretype_models.memory import Answers, TextMemory, answers
 from foretype_models.network import Network
 from foretype_models.runtime import Runtime
-from foretype_training import export
 from foretype_training.corpus import SourceFile, sample
 from foretype_training.errors import TrainingError
+from foretype_training.export import Weights, to_onnx
+from foretype_training.int8 import CELLS, to_int8
 from foretype_training.measure import bits_per_character, measure
 
 TOLERANCE = 1e-3
@@ -40,8 +41,8 @@ INT8_LOSS = 0.02
 SAMPLE_CHARACTERS = 500_000
 """Of the held-out files, if they have more: some half a minute of reading."""
 
-_INT8_CELLS: set[Cell] = {"lstm", "peephole"}
-"""Those whose recurrent operator has an int8 form; of others only the edges would shrink."""
+EMBEDDED = 3.0
+"""How large what is embedded may be for the int8 network, over its root mean square."""
 
 # Neutral: a bundle is passed on, and what it was trained on may be private.
 _SELF_TEST = SelfTest(
@@ -106,10 +107,10 @@ def make_bundle(
         say("measuring the base model")
         quality["base_bpc"] = _bpc(Runtime(base), measured)
     bpc: dict[str, float] = {}
-    for precision in ("fp32", "int8"):
+    for precision in draft.precisions:
         say(f"measuring {precision}")
         bpc[precision] = _bpc(Runtime(draft, precision, self_test=False), measured)
-    ships = _ships_int8(network, bpc)
+    ships = "int8" in bpc and bpc["int8"] - bpc["fp32"] < INT8_LOSS
     quality |= {"bpc": bpc, "int8_shipped": ships, "int8_limit_bpc": INT8_LOSS}
     return _finished(draft, quality, ["fp32", "int8"] if ships else ["fp32"])
 
@@ -117,25 +118,34 @@ def make_bundle(
 def _draft(network: Network, ngrams: Ngrams, identity: Identity) -> Bundle:
     """A bundle with all files, whose description lacks what must be measured first."""
     weights = {name: w.detach().cpu().numpy() for name, w in network.state_dict().items()}
-    fp32 = export.to_onnx(network.architecture, weights)
-    files = {
-        NETWORKS["fp32"]: fp32,
-        NETWORKS["int8"]: export.to_int8(fp32),
-        WEIGHTS: save_weights(weights),
-    }
-    if network.architecture.ngrams:
+    architecture = network.architecture
+    files = {NETWORKS["fp32"]: to_onnx(architecture, weights), WEIGHTS: save_weights(weights)}
+    if architecture.cell in CELLS:
+        bound = EMBEDDED * _embedded(architecture, weights, ngrams)
+        files[NETWORKS["int8"]] = to_int8(architecture, weights, bound)
+    if architecture.ngrams:
         files[NGRAMS] = ngrams_file(ngrams)
     description = Description(
         name=identity.name,
         version=_version(files[WEIGHTS], ngrams),
         language=identity.language,
-        architecture=network.architecture,
+        architecture=architecture,
         parameters=identity.parameters,
         training=identity.training,
         quality={},
         self_test=_SELF_TEST,
     )
     return Bundle(description, files)
+
+
+def _embedded(architecture: Architecture, weights: Weights, ngrams: Ngrams) -> float:
+    """The root mean square of what is embedded of a text that is read with its own memory."""
+    symbols = alphabet.encode_file(_SELF_TEST.path, _SELF_TEST.text.encode())
+    own = Memories(file=Answers(answers(architecture.ngrams, symbols)[:, None]))
+    context = inputs.initial_context(architecture, 1)
+    rows, _ = inputs.encode(architecture, ngrams, context, symbols[:, None], own)
+    embedded = weights["embedding.weight"][rows].sum(axis=-2)
+    return float(np.sqrt(np.square(embedded).mean()))
 
 
 def _version(weights: bytes, ngrams: Ngrams) -> str:
@@ -184,10 +194,6 @@ def _sample_facts(held_out: Sequence[SourceFile], measured: Sequence[SourceFile]
 
 def _bpc(runtime: Runtime, files: Sequence[SourceFile]) -> float:
     return bits_per_character(measure(runtime, files))
-
-
-def _ships_int8(network: Network, bpc: dict[str, float]) -> bool:
-    return network.architecture.cell in _INT8_CELLS and bpc["int8"] - bpc["fp32"] < INT8_LOSS
 
 
 def _finished(draft: Bundle, quality: dict[str, Any], precisions: list[Precision]) -> Bundle:

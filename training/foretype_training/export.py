@@ -7,21 +7,16 @@ Operators are those of https://onnx.ai/onnx/operators/ at opset 17.
 
 from __future__ import annotations
 
-import logging
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime import quantization
 
 from foretype_models import alphabet, inputs
 from foretype_models.architecture import STATE_NAMES, Architecture, Cell
-from foretype_training.errors import TrainingError
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 """By name, as in the network's state_dict and in weights.safetensors."""
@@ -37,8 +32,8 @@ _GATES: dict[Cell, list[int]] = {
 }
 
 
-def to_onnx(architecture: Architecture, weights: Weights) -> bytes:
-    """The fp32 network as an ONNX file.
+def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None = None) -> bytes:
+    """The fp32 network as an ONNX file, what is embedded clipped to +-`embedded` if given.
 
     Inputs: `rows`, int64 (time, batch, features), see `foretype_models.inputs`, and the
     state, float32 (batch, hidden) each, by the names of `Architecture.state_names`.
@@ -47,6 +42,11 @@ def to_onnx(architecture: Architecture, weights: Weights) -> bytes:
     """
     graph = _Graph(weights)
     summed = _embedded(graph, inputs.features(architecture))
+    if embedded is not None:
+        bounds = [
+            graph.array(f"bound{sign}", np.array(sign * embedded, np.float32)) for sign in (-1, 1)
+        ]
+        summed = graph.node("Clip", [summed, *bounds])
     layer = summed
     for number in range(architecture.layers):
         output = _layer(graph, architecture, number, layer)
@@ -174,28 +174,3 @@ class _Graph:
         model = helper.make_model(graph, opset_imports=[opset], ir_version=8)
         onnx.checker.check_model(model)
         return model
-
-
-def to_int8(network: bytes) -> bytes:
-    """The network with its weights as 8-bit integers and activations rounded as they come.
-
-    ONNX Runtime has a fused int8 operator for LSTM alone: of other cells only the embedding
-    and the output layer become smaller.
-    """
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # it advises a preparation that our graphs do not need
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "int8.onnx")
-            cast(Any, quantization).quantize_dynamic(
-                onnx.load_from_string(network),
-                path,
-                op_types_to_quantize=["LSTM", "MatMul", "Gather"],
-                per_channel=True,
-                weight_type=quantization.QuantType.QInt8,
-            )
-            return path.read_bytes()
-    except OSError as error:
-        raise TrainingError(f"cannot write the int8 network: {error.strerror}") from error
-    finally:
-        logging.root.setLevel(level)

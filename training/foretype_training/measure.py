@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from foretype_models import alphabet, memory
 from foretype_models.alphabet import Symbols
-from foretype_models.inputs import Contexts, Found, Memories, Memory
+from foretype_models.inputs import Found, Memories, Memory, side_by_side
 from foretype_models.memory import Answers
 from foretype_models.runtime import Runtime, State
 from foretype_server.workspaces import Workspace, others
@@ -125,20 +125,6 @@ class Known:
         return others(self._workspace.tables, file.path)
 
 
-@dataclass(frozen=True)
-class _ByLane:
-    """A project's memory for each lane."""
-
-    memories: list[Memory | None]
-
-    def look_up(self, contexts: Contexts) -> Found:
-        found = np.zeros(contexts.shape, dtype=np.int64)
-        for lane, own in enumerate(self.memories):
-            if own is not None:
-                found[:, [lane]] = own.look_up(contexts[:, [lane]])
-        return found
-
-
 class _Reader:
     """Carries the state of the lanes that still have a file from window to window."""
 
@@ -164,14 +150,16 @@ class _Reader:
         return [(lane, log_probs[:, place]) for place, lane in enumerate(live)]
 
     def _around(self, window: Window, live: list[int]) -> Memories:
-        answers = np.zeros((_WINDOW, len(live), len(self._runtime.architecture.ngrams)), np.int64)
-        for place, lane in enumerate(live):
-            own = self._memories[lane][0]
+        lengths = len(self._runtime.architecture.ngrams)
+        memories: list[Memories] = []
+        for lane in live:
+            own, project = self._memories[lane]
+            answers = np.zeros((_WINDOW, 1, lengths), np.int64)
             if own is not None:
                 part = own[window.offsets[lane] :][:_WINDOW]
-                answers[: len(part), place] = part
-        projects = [self._memories[lane][1] for lane in live]
-        return Memories(_ByLane(projects) if any(projects) else None, Answers(answers))
+                answers[: len(part), 0] = part
+            memories.append(Memories(project, Answers(answers)))
+        return side_by_side(memories, [1] * len(live))
 
     def _restarted(self, state: State, starts: npt.NDArray[np.bool_]) -> State:
         """The initial state where a lane starts a file."""

@@ -155,7 +155,9 @@ def _quality(quality: dict[str, Any]) -> str:
     if "base_bpc" in quality:
         rows.append(f"| base model, before | {quality['base_bpc']:.4f} |")
     shipped = "" if quality["int8_shipped"] else ", not in the bundle"
-    rows += [f"| fp32 | {bpc['fp32']:.4f} |", f"| int8{shipped} | {bpc['int8']:.4f} |"]
+    rows.append(f"| fp32 | {bpc['fp32']:.4f} |")
+    if "int8" in bpc:
+        rows.append(f"| int8{shipped} | {bpc['int8']:.4f} |")
     return "\n".join(rows) + (
         f"\n\nMeasured on {held_out['measured_files']:,} of {held_out['files']:,} held-out files"
         f" ({held_out['measured_characters']:,} of {held_out['characters']:,} characters), network"

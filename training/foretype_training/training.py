@@ -260,9 +260,8 @@ def _finish(plan: _Plan, trained: Trained, options: Options, name: str) -> None:
     quality = made.description.quality
     bpc = quality["bpc"]
     before = f"before {quality['base_bpc']:.4f}, now " if plan.base else ""
-    say(
-        f"held-out files: {before}fp32 {bpc['fp32']:.4f}, int8 {bpc['int8']:.4f} bits per character"
-    )
+    figures = ", ".join(f"{precision} {bits:.4f}" for precision, bits in bpc.items())
+    say(f"held-out files: {before}{figures} bits per character")
     say(f"{options.out / MODEL} is ready: foretype serve --model {options.out / MODEL}")
     say(f"the report is {options.out / 'report.md'}")
 
