@@ -14,18 +14,13 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass
 
-from foretype_models.inputs import Memories
-from foretype_models.memory import Answers, TextMemory
-from foretype_models.runtime import Runtime, State
-from foretype_server import search
-from foretype_server.boundaries import Progress
+from foretype_models.runtime import Runtime
 from foretype_server.search import Options
-from foretype_server.states import Snapshot
+from foretype_training.along import LENGTH, Along
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Known, Setting
 from foretype_training.tokens import identifiers, starts, tokens
 
-_LENGTH = 200  # bytes of a suggestion, as the server's default
 _FIRST_WORD = re.compile(rb"\s*(?:\w+|[^\w\s]+|\Z)")
 _BLANKS = b" \t"
 _JAVA_LANG = frozenset(
@@ -124,28 +119,21 @@ class _Typist:
         defined: Set[bytes],
     ) -> None:
         self.keystrokes = Keystrokes(0, 0, 0, 0)
-        self._runtime = runtime
+        self._along = Along(runtime, known, number)
         self._defined = defined
         self._starts = starts(known.files[number].text)
         self._text = known.files[number].text
-        self._options = Options(candidates=1, length=_LENGTH, confidence=confidence)
-        self._symbols = known.symbols[number]
-        self._path = known.text_at[number]
-        self._own, self._project = known.of(number)
-        lengths = runtime.architecture.ngrams
-        # Whatever stands after a position it does not tell of that position.
-        self._memory = None if self._own is None else TextMemory(lengths, self._symbols)
+        self._options = Options(candidates=1, length=LENGTH, confidence=confidence)
 
     def write(self) -> Generator[int]:
         """Yields the position after every keystroke."""
         text, at = self._text, 0
-        snapshot = self._read(0, self._path, self._runtime.initial_state())
         left, is_new = b"", False  # of the suggestion; whether nothing of it was accepted yet
         while at < len(text):
             if text[at] in _BLANKS and not text[:at].rpartition(b"\n")[2].strip(_BLANKS):
                 taken, pressed = 1, 0
             else:
-                if not left and (left := self._suggestion(snapshot, at)):
+                if not left and (left := self._suggestion()):
                     is_new = True
                     named = self._named(left, at)
                     undefined = sum(name not in self._defined for name in named)
@@ -157,8 +145,8 @@ class _Typist:
                 taken, pressed = accepted or 1, 1
             own = text[at : at + taken]
             left = left[taken:] if left.startswith(own) else b""
-            snapshot = self._read(self._path + at, self._path + at + taken, snapshot.state)
             at += taken
+            self._along.advance(at)
             self.keystrokes += Keystrokes(taken if pressed else 0, pressed, 0, 0)
             yield at
 
@@ -182,22 +170,6 @@ class _Typist:
                 return len(part)
         return 0
 
-    def _suggestion(self, snapshot: Snapshot, at: int) -> bytes:
-        last = self._text[at - 1] if at else ord("\n")
-        progress = Progress(until="line", after_cursor=b"", last=last)
-        work = search.search(self._runtime, snapshot, progress, self._options)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                found: list[search.Candidate] = end.value
-                return found[0].text.encode() if found else b""
-
-    def _read(self, start: int, stop: int, state: State) -> Snapshot:
-        """Reads symbols of the file; the memories are those for what may follow."""
-        own = None if self._own is None else Answers(self._own[start:stop, None])
-        memories = Memories(self._project, own)
-        read = self._symbols[start:stop, None]
-        log_probs, after = self._runtime.read(read, state, memories)
-        file = None if self._memory is None else self._memory.at(stop)
-        return Snapshot(after, log_probs[-1, 0], Memories(self._project, file))
+    def _suggestion(self) -> bytes:
+        found = self._along.suggestions("line", self._options)
+        return found[0].text.encode() if found else b""
