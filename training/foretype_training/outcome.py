@@ -1,0 +1,124 @@
+"""What an evaluation found, for people and for tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from foretype_models.bundle import Description, Precision
+from foretype_training.corpus import SourceFile
+from foretype_training.measure import Predicted, Setting, bits_per_character
+from foretype_training.tokens import token_accuracy
+from foretype_training.typist import Keystrokes
+
+_SHOWN = 4  # files of the best and as many of the worst
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What the simulated typist did in a sample of the files, file by file."""
+
+    files: Sequence[SourceFile]
+    of_files: Sequence[Keystrokes]
+    confidence: float
+
+    @property
+    def total(self) -> Keystrokes:
+        return sum(self.of_files, Keystrokes(0, 0, 0, 0))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that was measured; None where it was not asked for."""
+
+    model: Description
+    precision: Precision
+    memory: Setting
+    measures: Sequence[str]
+    files: Sequence[SourceFile]
+    predicted: Sequence[Predicted] | None
+    typed: Typed | None
+
+    def to_json(self) -> dict[str, object]:
+        """For `json.dumps`: what was measured on what, then each measure by its name."""
+        values: dict[str, object] = {
+            "model": self.model.name,
+            "model_version": self.model.version,
+            "memory": self.memory,
+            "precision": self.precision,
+            "files": len(self.files),
+            "characters": _characters(self.files),
+        }
+        if (predicted := self.predicted) is not None:
+            if "bpc" in self.measures:
+                values["bpc"] = bits_per_character(predicted)
+            if "token_accuracy" in self.measures:
+                values["token_accuracy"] = vars(token_accuracy(predicted))
+            values["per_file"] = [
+                {"path": file.file.path, "characters": file.characters, "bpc": file.bpc}
+                for file in predicted
+            ]
+        if (typed := self.typed) is not None:
+            total = typed.total
+            values["keystrokes"] = {
+                "saved": total.saved,
+                "shown": total.shown / max(1, total.characters),
+                "accepted": total.accepted,
+                "confidence": typed.confidence,
+                "files": len(typed.files),
+                "characters": _characters(typed.files),
+            }
+            values["undefined_identifiers"] = total.undefined_identifiers
+        return values
+
+    def show(self) -> None:
+        """Prints it to standard output."""
+        console = Console(highlight=False)
+        console.print(
+            f"{self.model.name} {self.model.version}, {self.precision}, memory {self.memory}"
+        )
+        if self.predicted is not None:
+            console.print(_by_file(self.predicted))
+        if (typed := self.typed) is not None:
+            total = typed.total
+            console.print(
+                f"keystrokes saved: {total.saved:.1%} in {len(typed.files)} files with"
+                f" {_characters(typed.files):,} characters; {total.accepted:.1%} of"
+                f" {total.shown:,} suggestions right; {total.undefined_identifiers:.1%} of their"
+                " identifiers undefined"
+            )
+
+
+def _characters(files: Sequence[SourceFile]) -> int:
+    return sum(len(file.text) for file in files)
+
+
+def _by_file(predicted: Sequence[Predicted]) -> Table:
+    by_bits = sorted(predicted, key=lambda file: file.bpc)
+    table = Table("file", box=None, pad_edge=False)
+    for column in ("characters", "bits per character", "tokens right", "identifiers"):
+        table.add_column(column, justify="right")
+    best, worst = by_bits[:_SHOWN], by_bits[_SHOWN:][-_SHOWN:]
+    for file in best:
+        table.add_row(escape(file.file.path), *_row([file]))
+    if hidden := len(predicted) - len(best) - len(worst):
+        table.add_row(f"... {hidden} more")
+    for file in worst:
+        table.add_row(escape(file.file.path), *_row([file]))
+    table.add_row("all", *_row(predicted))
+    return table
+
+
+def _row(measured: Sequence[Predicted]) -> list[str]:
+    """Characters, bits per character, and the shares of tokens and identifiers that were right."""
+    accuracy = token_accuracy(measured)
+    shares = (accuracy.strict, accuracy.identifiers)
+    return [
+        f"{sum(file.characters for file in measured):,}",
+        f"{bits_per_character(measured):.4f}",
+        *("-" if share is None else f"{share:.1%}" for share in shares),
+    ]
