@@ -193,13 +193,21 @@ def evaluate(
     ] = False,
     precision: PrecisionOption = Precision.AUTO,
     measures: Annotated[
-        str, typer.Option(help="Of bpc, token_accuracy and keystrokes, with commas between.")
+        str,
+        typer.Option(
+            help="With commas between: bpc, bits per character; token_accuracy;"
+            " next_token, whether the right one is among ten candidates, at every token of"
+            " --sample; keystrokes that suggestions save."
+        ),
     ] = "bpc,token_accuracy",
     confidence: Annotated[
         float, typer.Option(min=0, max=1, help="How sure suggestions are, for keystrokes.")
     ] = 0.0,
     sample: Annotated[
-        int, typer.Option(min=1, help="Characters that keystrokes are measured on.")
+        int,
+        typer.Option(
+            min=1, help="Characters, in whole files, that next_token and keystrokes look at."
+        ),
     ] = 100_000,
     json: Json = False,
 ) -> None:

@@ -305,13 +305,29 @@ def test_evaluate_with_a_memory_and_with_a_typist(code: Path, whole: Path) -> No
     assert "keystrokes saved: " in table.stdout
 
 
+def test_evaluate_completes_in_a_sample_of_the_files(code: Path, whole: Path) -> None:
+    options = ("--model", whole / "model", "--measures", "next_token", "--sample", "1")
+    answer = json.loads(_evaluate(code / "zoo", "--json", *options).stdout)
+    next_token = answer["next_token"]
+    assert next_token["files"] == 1 < answer["files"]
+    assert next_token["characters"] < answer["characters"]
+    for rates in (next_token, next_token["identifiers"]):
+        assert 0 <= rates["top1"] <= rates["mrr"] <= 1
+        assert rates["top1"] <= rates["top5"] <= 1
+    assert (next_token["candidates"], next_token["tokens"]) == (10, 74)
+    assert "next token: " in _evaluate(code / "zoo", *options).stdout
+
+
 def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> None:
     one = code / "zoo" / "src" / "main" / "java" / "org" / "example" / "zoo" / "Badger0.java"
     assert not SourceFile(one.name, b"").is_held_out
     for arguments, message in (
         ((one, "--model", whole / "model", "--held-out"), "none of the 1 files is held out"),
         ((one, "--model", "nonesuch"), "there is no model 'nonesuch'"),
-        ((one, "--measures", "bpc,speed"), "must be of bpc, token_accuracy, keystrokes, not speed"),
+        (
+            (one, "--measures", "bpc,speed"),
+            "must be of bpc, token_accuracy, next_token, keystrokes, not speed",
+        ),
         ((code / "none", "--model", whole / "model"), "no such file or folder"),
     ):
         done = _evaluate(*arguments)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from foretype_models import registry
 from foretype_models.bundle import Bundle, Precision
@@ -15,12 +15,16 @@ from foretype_models.runtime import Runtime
 from foretype_training.corpus import SourceFile, read_corpus, sample
 from foretype_training.display import tracking
 from foretype_training.errors import InputError
-from foretype_training.measure import Predicted, Setting, measure
-from foretype_training.outcome import Outcome, Typed
+from foretype_training.measure import Setting, measure
+from foretype_training.outcome import Outcome
+from foretype_training.suggestions import next_tokens
 from foretype_training.typist import keystrokes
 
-MEASURES = ("bpc", "token_accuracy", "keystrokes")
 FAST = ("bpc", "token_accuracy")
+"""Measured on all files; the others on a sample of them, for they search."""
+MEASURES = (*FAST, "next_token", "keystrokes")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Options:
     precision: Literal["auto", "fp32", "int8"] | str = "auto"
     measures: Sequence[str] = FAST
     confidence: float = 0.0  # a suggestion is cut below it
-    sample: int = 100_000  # characters that keystrokes are measured on, in whole files
+    sample: int = 100_000  # characters that what searches is measured on, in whole files
     json: bool = False
 
 
@@ -54,15 +58,36 @@ def run(options: Options) -> None:
     runtime = Runtime(bundle, precision, threads=os.cpu_count() or 1)
     project = _files(options)
     files = _held_out(project) if options.held_out else project
-    asked = set(options.measures)
+    sampled = _sampled(files, options.sample)
+    asked, memory = set(options.measures), options.memory
+    predicted, next_token, typed = None, None, None
+    if asked & set(FAST):
+        predicted = _tracked(
+            "measuring", files, lambda told: measure(runtime, files, memory, project, told)
+        )
+    if "next_token" in asked:
+        next_token = _tracked(
+            "completing tokens",
+            sampled,
+            lambda told: next_tokens(runtime, sampled, memory, project, told),
+        )
+    if "keystrokes" in asked:
+        typed = _tracked(
+            "typing",
+            sampled,
+            lambda told: keystrokes(runtime, sampled, memory, project, options.confidence, told),
+        )
     outcome = Outcome(
         model=bundle.description,
         precision=precision,
-        memory=options.memory,
+        memory=memory,
         measures=options.measures,
         files=files,
-        predicted=_predicted(runtime, files, options, project) if asked & set(FAST) else None,
-        typed=_typed(runtime, files, options, project) if "keystrokes" in asked else None,
+        sample=sampled,
+        confidence=options.confidence,
+        predicted=predicted,
+        next_token=next_token,
+        keystrokes=typed,
     )
     if options.json:
         print(json.dumps(outcome.to_json()))
@@ -91,29 +116,16 @@ def _held_out(files: list[SourceFile]) -> list[SourceFile]:
     return held_out
 
 
-def _predicted(
-    runtime: Runtime, files: list[SourceFile], options: Options, project: list[SourceFile]
-) -> list[Predicted]:
-    with tracking("measuring") as track:
-        total, note = sum(len(file.text) for file in files), f"{len(files)} files"
-        return measure(
-            runtime, files, options.memory, project, lambda done: track(done, total, note)
-        )
+def _sampled(files: list[SourceFile], characters: int) -> list[SourceFile]:
+    """So many characters of them at most, in the order they were in."""
+    chosen = {(file.project, file.path) for file in sample(files, characters)}
+    return [file for file in files if (file.project, file.path) in chosen]
 
 
-def _typed(
-    runtime: Runtime, files: list[SourceFile], options: Options, project: list[SourceFile]
-) -> Typed:
-    chosen = {(file.project, file.path) for file in sample(files, options.sample)}
-    files = [file for file in files if (file.project, file.path) in chosen]
-    with tracking("typing") as track:
+def _tracked(
+    label: str, files: list[SourceFile], measuring: Callable[[Callable[[int], None]], T]
+) -> T:
+    """What `measuring` gives, which is given what to tell its progress through the files to."""
+    with tracking(label) as track:
         total, note = sum(len(file.text) for file in files), f"{len(files)} files"
-        of_files = keystrokes(
-            runtime,
-            files,
-            options.memory,
-            project,
-            options.confidence,
-            lambda done: track(done, total, note),
-        )
-    return Typed(files, of_files, options.confidence)
+        return measuring(lambda done: track(done, total, note))

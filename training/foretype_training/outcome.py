@@ -12,23 +12,11 @@ from rich.table import Table
 from foretype_models.bundle import Description, Precision
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Predicted, Setting, bits_per_character
+from foretype_training.suggestions import CANDIDATES, NextToken, NextTokens
 from foretype_training.tokens import token_accuracy
 from foretype_training.typist import Keystrokes
 
 _SHOWN = 4  # files of the best and as many of the worst
-
-
-@dataclass(frozen=True)
-class Typed:
-    """What the simulated typist did in a sample of the files, file by file."""
-
-    files: Sequence[SourceFile]
-    of_files: Sequence[Keystrokes]
-    confidence: float
-
-    @property
-    def total(self) -> Keystrokes:
-        return sum(self.of_files, Keystrokes(0, 0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -40,8 +28,11 @@ class Outcome:
     memory: Setting
     measures: Sequence[str]
     files: Sequence[SourceFile]
+    sample: Sequence[SourceFile]  # of them, for what takes long
+    confidence: float  # below which the typist's suggestions were cut
     predicted: Sequence[Predicted] | None
-    typed: Typed | None
+    next_token: NextTokens | None
+    keystrokes: Sequence[Keystrokes] | None  # file by file
 
     def to_json(self) -> dict[str, object]:
         """For `json.dumps`: what was measured on what, then each measure by its name."""
@@ -62,15 +53,23 @@ class Outcome:
                 {"path": file.file.path, "characters": file.characters, "bpc": file.bpc}
                 for file in predicted
             ]
-        if (typed := self.typed) is not None:
-            total = typed.total
+        sample = {"files": len(self.sample), "characters": _characters(self.sample)}
+        if (next_token := self.next_token) is not None:
+            values["next_token"] = {
+                **_ranked(next_token.all),
+                "identifiers": _ranked(next_token.identifiers),
+                "candidates": CANDIDATES,
+                "tokens": len(next_token.all.ranks),
+                **sample,
+            }
+        if self.keystrokes is not None:
+            total = sum(self.keystrokes, Keystrokes(0, 0, 0, 0))
             values["keystrokes"] = {
                 "saved": total.saved,
                 "shown": total.shown / max(1, total.characters),
                 "accepted": total.accepted,
-                "confidence": typed.confidence,
-                "files": len(typed.files),
-                "characters": _characters(typed.files),
+                "confidence": self.confidence,
+                **sample,
             }
             values["undefined_identifiers"] = total.undefined_identifiers
         return values
@@ -83,18 +82,37 @@ class Outcome:
         )
         if self.predicted is not None:
             console.print(_by_file(self.predicted))
-        if (typed := self.typed) is not None:
-            total = typed.total
+        if self.next_token is not None or self.keystrokes is not None:
+            console.print(f"in {len(self.sample)} files, {_characters(self.sample):,} characters:")
+        if (next_token := self.next_token) is not None:
             console.print(
-                f"keystrokes saved: {total.saved:.1%} in {len(typed.files)} files with"
-                f" {_characters(typed.files):,} characters; {total.accepted:.1%} of"
-                f" {total.shown:,} suggestions right; {total.undefined_identifiers:.1%} of their"
-                " identifiers undefined"
+                f"next token: {_shown(next_token.all)}, of {len(next_token.all.ranks):,} tokens;"
+                f" identifiers {_shown(next_token.identifiers)}"
+            )
+        if self.keystrokes is not None:
+            total = sum(self.keystrokes, Keystrokes(0, 0, 0, 0))
+            console.print(
+                f"keystrokes saved: {total.saved:.1%}; {total.accepted:.1%} of {total.shown:,}"
+                f" suggestions right; {total.undefined_identifiers:.1%} of their identifiers"
+                " undefined"
             )
 
 
 def _characters(files: Sequence[SourceFile]) -> int:
     return sum(len(file.text) for file in files)
+
+
+def _ranked(found: NextToken) -> dict[str, float | None]:
+    return {"top1": found.top1, "top5": found.top5, "mrr": found.mrr}
+
+
+def _shown(found: NextToken) -> str:
+    mrr = "-" if found.mrr is None else f"{found.mrr:.3f}"
+    return f"{_share(found.top1)} first, {_share(found.top5)} of the first five, MRR {mrr}"
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _by_file(predicted: Sequence[Predicted]) -> Table:
@@ -120,5 +138,5 @@ def _row(measured: Sequence[Predicted]) -> list[str]:
     return [
         f"{sum(file.characters for file in measured):,}",
         f"{bits_per_character(measured):.4f}",
-        *("-" if share is None else f"{share:.1%}" for share in shares),
+        *map(_share, shares),
     ]
