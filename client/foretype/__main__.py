@@ -197,7 +197,8 @@ def evaluate(
         typer.Option(
             help="With commas between: bpc, bits per character; token_accuracy;"
             " next_token, whether the right one is among ten candidates, at every token of"
-            " --sample; keystrokes that suggestions save."
+            " --sample; line, the rest of each line of code from one place in it;"
+            " keystrokes that suggestions save."
         ),
     ] = "bpc,token_accuracy",
     confidence: Annotated[
@@ -206,7 +207,8 @@ def evaluate(
     sample: Annotated[
         int,
         typer.Option(
-            min=1, help="Characters, in whole files, that next_token and keystrokes look at."
+            min=1,
+            help="Characters, in whole files, that next_token, line and keystrokes look at.",
         ),
     ] = 100_000,
     json: Json = False,

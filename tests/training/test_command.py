@@ -306,7 +306,7 @@ def test_evaluate_with_a_memory_and_with_a_typist(code: Path, whole: Path) -> No
 
 
 def test_evaluate_completes_in_a_sample_of_the_files(code: Path, whole: Path) -> None:
-    options = ("--model", whole / "model", "--measures", "next_token", "--sample", "1")
+    options = ("--model", whole / "model", "--measures", "next_token,line", "--sample", "1")
     answer = json.loads(_evaluate(code / "zoo", "--json", *options).stdout)
     next_token = answer["next_token"]
     assert next_token["files"] == 1 < answer["files"]
@@ -315,7 +315,12 @@ def test_evaluate_completes_in_a_sample_of_the_files(code: Path, whole: Path) ->
         assert 0 <= rates["top1"] <= rates["mrr"] <= 1
         assert rates["top1"] <= rates["top5"] <= 1
     assert (next_token["candidates"], next_token["tokens"]) == (10, 74)
-    assert "next token: " in _evaluate(code / "zoo", *options).stdout
+    line = answer["line"]
+    assert 0 <= line["exact"] <= line["similarity"] <= 1
+    assert (line["lines"], line["files"]) == (14, 1)
+    printed = _evaluate(code / "zoo", *options).stdout
+    assert "next token: " in printed
+    assert "rest of the line: " in printed
 
 
 def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> None:
@@ -326,7 +331,7 @@ def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> Non
         ((one, "--model", "nonesuch"), "there is no model 'nonesuch'"),
         (
             (one, "--measures", "bpc,speed"),
-            "must be of bpc, token_accuracy, next_token, keystrokes, not speed",
+            "must be of bpc, token_accuracy, next_token, line, keystrokes, not speed",
         ),
         ((code / "none", "--model", whole / "model"), "no such file or folder"),
     ):

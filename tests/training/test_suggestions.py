@@ -12,7 +12,7 @@ from foretype_server import search
 from foretype_server.search import Candidate
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Setting
-from foretype_training.suggestions import NextToken, next_tokens
+from foretype_training.suggestions import NextToken, RestOfLine, next_tokens, rest_of_lines
 
 SETTINGS: list[Setting] = ["none", "file", "project"]
 LINE = b"quokkaWombat.platypusEchidna(bilby, numbat);\n"
@@ -74,4 +74,52 @@ def test_what_stands_after_a_token_never_changes_its_rank(
     before = next_tokens(runtime, files, setting).all.ranks
     after = next_tokens(runtime, [files[0], changed], setting).all.ranks
     assert after[: 2 * 9 + 9 + 3] == before[: 2 * 9 + 9 + 3]
+    assert after != before
+
+
+def test_the_rest_of_every_line_of_code_is_asked_for_always_at_the_same_place(
+    runtime: Runtime, suggesting: Suggesting
+) -> None:
+    suggesting(["öä; "])
+    text = "/* a\n comment */\n\n  int größe = öä;  \n\t// none\n\t}\n" * 20
+    file = SourceFile("A.java", text.encode())
+    found = rest_of_lines(runtime, [file], "none")
+    assert found == rest_of_lines(runtime, [file], "none")
+    assert len(found) == 40
+    rests = {line.wanted for line in found}
+    assert all("int größe = öä;".endswith(rest) or rest == "}" for rest in rests)
+    assert "" not in rests
+    assert len(rests) > 8
+    assert all(line.suggested == "öä;" for line in found)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "suggested", "similarity"),
+    [
+        ("abc", "abc", 1.0),
+        ("abc", "", 0.0),
+        ("", "", 1.0),
+        ("abcd", "axcd", 1 - 2 / 8),  # one is taken out and one put in
+        ("return size();", "return size;", 1 - 2 / 26),
+        ("xab", "abx", 4 / 6),
+    ],
+)
+def test_similarity_counts_what_is_put_in_and_taken_out(
+    wanted: str, suggested: str, similarity: float
+) -> None:
+    line = RestOfLine(wanted, suggested)
+    assert line.similarity == pytest.approx(similarity)
+    assert line.exact == (similarity == 1)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_what_stands_after_a_place_never_changes_what_is_suggested_there(
+    runtime: Runtime, setting: Setting
+) -> None:
+    files = [SourceFile("A.java", 2 * LINE), SourceFile("B.java", 5 * LINE)]
+    cut = 3 * len(LINE)
+    changed = SourceFile("B.java", files[1].text[:cut] + _shuffled(files[1].text[cut:]))
+    before = rest_of_lines(runtime, files, setting)
+    after = rest_of_lines(runtime, [files[0], changed], setting)
+    assert after[: 2 + 3] == before[: 2 + 3]
     assert after != before

@@ -17,12 +17,12 @@ from foretype_training.display import tracking
 from foretype_training.errors import InputError
 from foretype_training.measure import Setting, measure
 from foretype_training.outcome import Outcome
-from foretype_training.suggestions import next_tokens
+from foretype_training.suggestions import next_tokens, rest_of_lines
 from foretype_training.typist import keystrokes
 
 FAST = ("bpc", "token_accuracy")
 """Measured on all files; the others on a sample of them, for they search."""
-MEASURES = (*FAST, "next_token", "keystrokes")
+MEASURES = (*FAST, "next_token", "line", "keystrokes")
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def run(options: Options) -> None:
     files = _held_out(project) if options.held_out else project
     sampled = _sampled(files, options.sample)
     asked, memory = set(options.measures), options.memory
-    predicted, next_token, typed = None, None, None
+    predicted, next_token, lines, typed = None, None, None, None
     if asked & set(FAST):
         predicted = _tracked(
             "measuring", files, lambda told: measure(runtime, files, memory, project, told)
@@ -70,6 +70,12 @@ def run(options: Options) -> None:
             "completing tokens",
             sampled,
             lambda told: next_tokens(runtime, sampled, memory, project, told),
+        )
+    if "line" in asked:
+        lines = _tracked(
+            "completing lines",
+            sampled,
+            lambda told: rest_of_lines(runtime, sampled, memory, project, told),
         )
     if "keystrokes" in asked:
         typed = _tracked(
@@ -87,6 +93,7 @@ def run(options: Options) -> None:
         confidence=options.confidence,
         predicted=predicted,
         next_token=next_token,
+        lines=lines,
         keystrokes=typed,
     )
     if options.json:

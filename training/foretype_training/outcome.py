@@ -12,7 +12,7 @@ from rich.table import Table
 from foretype_models.bundle import Description, Precision
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Predicted, Setting, bits_per_character
-from foretype_training.suggestions import CANDIDATES, NextToken, NextTokens
+from foretype_training.suggestions import CANDIDATES, NextToken, NextTokens, RestOfLine, mean
 from foretype_training.tokens import token_accuracy
 from foretype_training.typist import Keystrokes
 
@@ -32,6 +32,7 @@ class Outcome:
     confidence: float  # below which the typist's suggestions were cut
     predicted: Sequence[Predicted] | None
     next_token: NextTokens | None
+    lines: Sequence[RestOfLine] | None
     keystrokes: Sequence[Keystrokes] | None  # file by file
 
     def to_json(self) -> dict[str, object]:
@@ -62,6 +63,8 @@ class Outcome:
                 "tokens": len(next_token.all.ranks),
                 **sample,
             }
+        if self.lines is not None:
+            values["line"] = {**_lines(self.lines), "lines": len(self.lines), **sample}
         if self.keystrokes is not None:
             total = sum(self.keystrokes, Keystrokes(0, 0, 0, 0))
             values["keystrokes"] = {
@@ -82,12 +85,18 @@ class Outcome:
         )
         if self.predicted is not None:
             console.print(_by_file(self.predicted))
-        if self.next_token is not None or self.keystrokes is not None:
+        if any(found is not None for found in (self.next_token, self.lines, self.keystrokes)):
             console.print(f"in {len(self.sample)} files, {_characters(self.sample):,} characters:")
         if (next_token := self.next_token) is not None:
             console.print(
                 f"next token: {_shown(next_token.all)}, of {len(next_token.all.ranks):,} tokens;"
                 f" identifiers {_shown(next_token.identifiers)}"
+            )
+        if self.lines is not None:
+            rates = _lines(self.lines)
+            console.print(
+                f"rest of the line: {_share(rates['exact'])} exact, similarity"
+                f" {_share(rates['similarity'])}, of {len(self.lines):,} lines"
             )
         if self.keystrokes is not None:
             total = sum(self.keystrokes, Keystrokes(0, 0, 0, 0))
@@ -104,6 +113,13 @@ def _characters(files: Sequence[SourceFile]) -> int:
 
 def _ranked(found: NextToken) -> dict[str, float | None]:
     return {"top1": found.top1, "top5": found.top5, "mrr": found.mrr}
+
+
+def _lines(lines: Sequence[RestOfLine]) -> dict[str, float | None]:
+    return {
+        "exact": mean([line.exact for line in lines]),
+        "similarity": mean([line.similarity for line in lines]),
+    }
 
 
 def _shown(found: NextToken) -> str:
