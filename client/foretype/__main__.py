@@ -41,6 +41,13 @@ class Memory(StrEnum):
     PROJECT = "project"
 
 
+class Protocol(StrEnum):
+    """Of token accuracy."""
+
+    SOURCE = "source"
+    CODEXGLUE = "codexglue"
+
+
 class Until(StrEnum):
     """Where a completion ends."""
 
@@ -201,6 +208,13 @@ def evaluate(
             " keystrokes that suggestions save."
         ),
     ] = "bpc,token_accuracy",
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            help="Of token_accuracy: on the source as it stands, or on the stream of tokens of"
+            " the published benchmark CodeXGLUE, lexed by our own lexer."
+        ),
+    ] = Protocol.SOURCE,
     confidence: Annotated[
         float, typer.Option(min=0, max=1, help="How sure suggestions are, for keystrokes.")
     ] = 0.0,
@@ -225,6 +239,7 @@ def evaluate(
             held_out=held_out,
             precision=precision.value,
             measures=[name.strip() for name in measures.split(",")],
+            protocol=protocol.value,
             confidence=confidence,
             sample=sample,
             json=json,

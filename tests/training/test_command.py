@@ -260,6 +260,7 @@ def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
         *("token_accuracy", "per_file"),
     }
     accuracy = answer["token_accuracy"]
+    assert accuracy["protocol"] == "source"
     assert 0 < accuracy["identifiers"] < 1
     assert 0 < accuracy["strict"] <= accuracy["lenient"] < 1
     per_file = answer["per_file"]
@@ -323,6 +324,18 @@ def test_evaluate_completes_in_a_sample_of_the_files(code: Path, whole: Path) ->
     assert "rest of the line: " in printed
 
 
+def test_evaluate_measures_the_stream_of_a_published_benchmark(code: Path, whole: Path) -> None:
+    options = ("--model", whole / "model", "--measures", "token_accuracy", "--held-out")
+    options = (*options, "--protocol", "codexglue")
+    answer = json.loads(_evaluate(code / "zoo", "--json", *options).stdout)
+    accuracy = answer["token_accuracy"]
+    assert accuracy["protocol"] == "codexglue"
+    assert 0 <= accuracy["accuracy"] <= 1
+    assert accuracy["tokens"] == 74 * answer["files"]
+    assert set(accuracy) == {"protocol", "accuracy", "identifiers", "tokens"}
+    assert "CodeXGLUE" in _evaluate(code / "zoo", *options).stdout
+
+
 def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> None:
     one = code / "zoo" / "src" / "main" / "java" / "org" / "example" / "zoo" / "Badger0.java"
     assert not SourceFile(one.name, b"").is_held_out
@@ -333,6 +346,7 @@ def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> Non
             (one, "--measures", "bpc,speed"),
             "must be of bpc, token_accuracy, next_token, line, keystrokes, not speed",
         ),
+        ((one, "--protocol", "codexglue"), "is one of --measures token_accuracy alone"),
         ((code / "none", "--model", whole / "model"), "no such file or folder"),
     ):
         done = _evaluate(*arguments)

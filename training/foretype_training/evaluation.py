@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 from foretype_models import registry
 from foretype_models.bundle import Bundle, Precision
 from foretype_models.runtime import Runtime
+from foretype_training.codexglue import normalised, stream_accuracy
 from foretype_training.corpus import SourceFile, read_corpus, sample
 from foretype_training.display import tracking
 from foretype_training.errors import InputError
@@ -23,6 +24,9 @@ from foretype_training.typist import keystrokes
 FAST = ("bpc", "token_accuracy")
 """Measured on all files; the others on a sample of them, for they search."""
 MEASURES = (*FAST, "next_token", "line", "keystrokes")
+
+Protocol = Literal["source", "codexglue"]
+"""Of token accuracy: on the files as they stand, or on the benchmark's stream of tokens."""
 
 T = TypeVar("T")
 
@@ -38,6 +42,7 @@ class Options:
     held_out: bool = False  # only the tenth that no training sees
     precision: Literal["auto", "fp32", "int8"] | str = "auto"
     measures: Sequence[str] = FAST
+    protocol: Protocol | str = "source"  # of token_accuracy
     confidence: float = 0.0  # a suggestion is cut below it
     sample: int = 100_000  # characters that what searches is measured on, in whole files
     json: bool = False
@@ -51,6 +56,8 @@ def run(options: Options) -> None:
     unknown = [name for name in options.measures if name not in MEASURES]
     if unknown or not options.measures:
         raise InputError(f"--measures must be of {', '.join(MEASURES)}, not {', '.join(unknown)}")
+    if options.protocol == "codexglue" and set(options.measures) != {"token_accuracy"}:
+        raise InputError("--protocol codexglue is one of --measures token_accuracy alone")
     bundle = registry.load(options.model)
     if options.memory != "none" and not bundle.description.architecture.memory:
         raise InputError(f"the model {options.model!r} reads no memory; measure it with none")
@@ -58,6 +65,8 @@ def run(options: Options) -> None:
     runtime = Runtime(bundle, precision, threads=os.cpu_count() or 1)
     project = _files(options)
     files = _held_out(project) if options.held_out else project
+    if options.protocol == "codexglue":
+        files, project = list(map(normalised, files)), list(map(normalised, project))
     sampled = _sampled(files, options.sample)
     asked, memory = set(options.measures), options.memory
     predicted, next_token, lines, typed = None, None, None, None
@@ -83,6 +92,9 @@ def run(options: Options) -> None:
             sampled,
             lambda told: keystrokes(runtime, sampled, memory, project, options.confidence, told),
         )
+    codexglue = None
+    if predicted is not None and options.protocol == "codexglue":
+        predicted, codexglue = None, stream_accuracy(predicted)
     outcome = Outcome(
         model=bundle.description,
         precision=precision,
@@ -92,6 +104,7 @@ def run(options: Options) -> None:
         sample=sampled,
         confidence=options.confidence,
         predicted=predicted,
+        codexglue=codexglue,
         next_token=next_token,
         lines=lines,
         keystrokes=typed,

@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from foretype_models.bundle import Description, Precision
+from foretype_training.codexglue import StreamAccuracy
 from foretype_training.corpus import SourceFile
-from foretype_training.measure import Predicted, Setting, bits_per_character
-from foretype_training.suggestions import CANDIDATES, NextToken, NextTokens, RestOfLine, mean
+from foretype_training.measure import Predicted, Setting, bits_per_character, mean
+from foretype_training.suggestions import CANDIDATES, NextToken, NextTokens, RestOfLine
 from foretype_training.tokens import token_accuracy
 from foretype_training.typist import Keystrokes
 
@@ -31,6 +32,7 @@ class Outcome:
     sample: Sequence[SourceFile]  # of them, for what takes long
     confidence: float  # below which the typist's suggestions were cut
     predicted: Sequence[Predicted] | None
+    codexglue: StreamAccuracy | None
     next_token: NextTokens | None
     lines: Sequence[RestOfLine] | None
     keystrokes: Sequence[Keystrokes] | None  # file by file
@@ -49,11 +51,14 @@ class Outcome:
             if "bpc" in self.measures:
                 values["bpc"] = bits_per_character(predicted)
             if "token_accuracy" in self.measures:
-                values["token_accuracy"] = vars(token_accuracy(predicted))
+                accuracy = token_accuracy(predicted)
+                values["token_accuracy"] = {"protocol": "source", **vars(accuracy)}
             values["per_file"] = [
                 {"path": file.file.path, "characters": file.characters, "bpc": file.bpc}
                 for file in predicted
             ]
+        if self.codexglue is not None:
+            values["token_accuracy"] = {"protocol": "codexglue", **vars(self.codexglue)}
         sample = {"files": len(self.sample), "characters": _characters(self.sample)}
         if (next_token := self.next_token) is not None:
             values["next_token"] = {
@@ -85,6 +90,11 @@ class Outcome:
         )
         if self.predicted is not None:
             console.print(_by_file(self.predicted))
+        if (stream := self.codexglue) is not None:
+            console.print(
+                f"tokens right, by the protocol of CodeXGLUE: {_share(stream.accuracy)} of"
+                f" {stream.tokens:,}; identifiers {_share(stream.identifiers)}"
+            )
         if any(found is not None for found in (self.next_token, self.lines, self.keystrokes)):
             console.print(f"in {len(self.sample)} files, {_characters(self.sample):,} characters:")
         if (next_token := self.next_token) is not None:

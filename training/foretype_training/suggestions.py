@@ -13,16 +13,11 @@ from foretype_server.boundaries import Progress
 from foretype_server.search import Options
 from foretype_training.along import LENGTH, Along
 from foretype_training.corpus import SourceFile
-from foretype_training.measure import Known, Setting
+from foretype_training.measure import Known, Setting, mean
 from foretype_training.tokens import tokens
 
 CANDIDATES = 10
 """For the next token."""
-
-
-def mean(values: Sequence[float]) -> float | None:
-    """None where there are none."""
-    return sum(values) / len(values) if values else None
 
 
 @dataclass(frozen=True)

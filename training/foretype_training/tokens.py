@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from foretype_training.measure import Predicted
+from foretype_training.measure import Predicted, mean
 
 Kind = Literal["identifier", "keyword", "number", "string", "operator"]
 
@@ -94,8 +94,4 @@ def token_accuracy(predicted: Sequence[Predicted]) -> TokenAccuracy:
             strict.append(right)
             if token.kind == "identifier":
                 identifiers.append(right)
-    return TokenAccuracy(_share(strict), _share(lenient), _share(identifiers))
-
-
-def _share(right: list[bool]) -> float | None:
-    return sum(right) / len(right) if right else None
+    return TokenAccuracy(mean(strict), mean(lenient), mean(identifiers))
