@@ -203,11 +203,12 @@ def evaluate(
         str,
         typer.Option(
             help="With commas between: bpc, bits per character; token_accuracy;"
+            " by_kind, both by what stands there;"
             " next_token, whether the right one is among ten candidates, at every token of"
             " --sample; line, the rest of each line of code from one place in it;"
             " keystrokes that suggestions save."
         ),
-    ] = "bpc,token_accuracy",
+    ] = "bpc,token_accuracy,by_kind",
     protocol: Annotated[
         Protocol,
         typer.Option(

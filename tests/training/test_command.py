@@ -257,7 +257,7 @@ def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
     assert (answer["model"], answer["memory"]) == (description.name, "none")
     assert set(answer) == {
         *("model", "model_version", "memory", "precision", "files", "characters", "bpc"),
-        *("token_accuracy", "per_file"),
+        *("token_accuracy", "by_kind", "per_file"),
     }
     accuracy = answer["token_accuracy"]
     assert accuracy["protocol"] == "source"
@@ -272,7 +272,8 @@ def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
 
 
 def test_evaluate_shows_the_best_and_the_worst_files_and_all(code: Path, whole: Path) -> None:
-    table = _evaluate(code / "zoo", "--model", whole / "model").stdout
+    options = ("--model", whole / "model", "--measures", "bpc,token_accuracy")
+    table = _evaluate(code / "zoo", *options).stdout
     heading, columns, *rows, total = table.splitlines()
     assert heading.endswith(("int8, memory none", "fp32, memory none"))
     assert columns.split() == [
@@ -284,6 +285,24 @@ def test_evaluate_shows_the_best_and_the_worst_files_and_all(code: Path, whole: 
     assert bits == sorted(bits)
     assert total.split()[0] == "all"
     assert bits[0] <= float(total.split()[-3]) <= bits[-1]
+
+
+def test_evaluate_says_what_the_model_errs_on(code: Path, whole: Path) -> None:
+    options = ("--model", whole / "model", "--held-out")
+    answer = json.loads(_evaluate(code / "zoo", "--json", *options).stdout)
+    kinds = answer["by_kind"]
+    assert sum(kind["characters"] for kind in kinds.values()) == answer["characters"]
+    bits = sum((kind["bpc"] or 0) * kind["characters"] for kind in kinds.values())
+    assert bits / answer["characters"] == pytest.approx(answer["bpc"])
+    tokens = sum(kind["tokens"] for kind in kinds.values())
+    wrong = sum((kind["wrong_tokens"] or 0) * kind["tokens"] for kind in kinds.values())
+    assert 1 - wrong / tokens == pytest.approx(answer["token_accuracy"]["strict"])
+    assert sum(kind["share_of_bits"] for kind in kinds.values()) == pytest.approx(1)
+    assert kinds["comment"]["share_of_wrong_tokens"] is None
+    options = (*options, "--measures", "by_kind")
+    heading, _, *table = _evaluate(code / "zoo", *options).stdout.splitlines()
+    assert heading.endswith("memory none")
+    assert {row[:16].strip() for row in table} >= set(kinds)
 
 
 def test_evaluate_with_a_memory_and_with_a_typist(code: Path, whole: Path) -> None:
@@ -344,7 +363,7 @@ def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> Non
         ((one, "--model", "nonesuch"), "there is no model 'nonesuch'"),
         (
             (one, "--measures", "bpc,speed"),
-            "must be of bpc, token_accuracy, next_token, line, keystrokes, not speed",
+            "must be of bpc, token_accuracy, by_kind, next_token, line, keystrokes, not speed",
         ),
         ((one, "--protocol", "codexglue"), "is one of --measures token_accuracy alone"),
         ((code / "none", "--model", whole / "model"), "no such file or folder"),

@@ -16,12 +16,13 @@ from foretype_training.codexglue import normalised, stream_accuracy
 from foretype_training.corpus import SourceFile, read_corpus, sample
 from foretype_training.display import tracking
 from foretype_training.errors import InputError
+from foretype_training.kinds import by_kind
 from foretype_training.measure import Setting, measure
 from foretype_training.outcome import Outcome
 from foretype_training.suggestions import next_tokens, rest_of_lines
 from foretype_training.typist import keystrokes
 
-FAST = ("bpc", "token_accuracy")
+FAST = ("bpc", "token_accuracy", "by_kind")
 """Measured on all files; the others on a sample of them, for they search."""
 MEASURES = (*FAST, "next_token", "line", "keystrokes")
 
@@ -105,6 +106,7 @@ def run(options: Options) -> None:
         confidence=options.confidence,
         predicted=predicted,
         codexglue=codexglue,
+        by_kind=by_kind(predicted, project) if predicted and "by_kind" in asked else None,
         next_token=next_token,
         lines=lines,
         keystrokes=typed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 from foretype_models.bundle import Description, Precision
 from foretype_training.codexglue import StreamAccuracy
 from foretype_training.corpus import SourceFile
+from foretype_training.kinds import Share
 from foretype_training.measure import Predicted, Setting, bits_per_character, mean
 from foretype_training.suggestions import CANDIDATES, NextToken, NextTokens, RestOfLine
 from foretype_training.tokens import token_accuracy
@@ -33,6 +34,7 @@ class Outcome:
     confidence: float  # below which the typist's suggestions were cut
     predicted: Sequence[Predicted] | None
     codexglue: StreamAccuracy | None
+    by_kind: Mapping[str, Share] | None
     next_token: NextTokens | None
     lines: Sequence[RestOfLine] | None
     keystrokes: Sequence[Keystrokes] | None  # file by file
@@ -57,6 +59,8 @@ class Outcome:
                 {"path": file.file.path, "characters": file.characters, "bpc": file.bpc}
                 for file in predicted
             ]
+        if self.by_kind is not None:
+            values["by_kind"] = _of_kinds(self.by_kind)
         if self.codexglue is not None:
             values["token_accuracy"] = {"protocol": "codexglue", **vars(self.codexglue)}
         sample = {"files": len(self.sample), "characters": _characters(self.sample)}
@@ -88,8 +92,11 @@ class Outcome:
         console.print(
             f"{self.model.name} {self.model.version}, {self.precision}, memory {self.memory}"
         )
-        if self.predicted is not None:
+        if self.predicted is not None and {"bpc", "token_accuracy"} & set(self.measures):
             console.print(_by_file(self.predicted))
+        if self.by_kind is not None:
+            console.print()
+            console.print(_by_kind(self.by_kind))
         if (stream := self.codexglue) is not None:
             console.print(
                 f"tokens right, by the protocol of CodeXGLUE: {_share(stream.accuracy)} of"
@@ -119,6 +126,49 @@ class Outcome:
 
 def _characters(files: Sequence[SourceFile]) -> int:
     return sum(len(file.text) for file in files)
+
+
+def _of_kinds(shares: Mapping[str, Share]) -> dict[str, dict[str, float | None]]:
+    bits = sum(share.bits for share in shares.values())
+    wrong = sum(share.wrong_tokens for share in shares.values())
+    return {
+        kind: {
+            "characters": share.characters,
+            "bpc": _ratio(share.bits, share.characters),
+            "share_of_bits": _ratio(share.bits, bits),
+            "wrong_characters": _ratio(share.wrong_characters, share.characters),
+            "tokens": share.tokens,
+            "wrong_tokens": _ratio(share.wrong_tokens, share.tokens),
+            "share_of_wrong_tokens": _ratio(share.wrong_tokens, wrong) if share.tokens else None,
+        }
+        for kind, share in shares.items()
+    }
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _by_kind(shares: Mapping[str, Share]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("kind", no_wrap=True)
+    for column in ("characters", "wrong", "bits per character", "of all bits"):
+        table.add_column(column, justify="right")
+    for column in ("tokens", "wrong", "of all wrong"):
+        table.add_column(column, justify="right")
+    for kind, values in _of_kinds(shares).items():
+        bpc = values["bpc"]
+        table.add_row(
+            kind,
+            f"{values['characters']:,}",
+            _share(values["wrong_characters"]),
+            "-" if bpc is None else f"{bpc:.3f}",
+            _share(values["share_of_bits"]),
+            f"{values['tokens']:,}",
+            _share(values["wrong_tokens"]),
+            _share(values["share_of_wrong_tokens"]),
+        )
+    return table
 
 
 def _ranked(found: NextToken) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from foretype_server.search import Options
 from foretype_training.along import LENGTH, Along
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Known, Setting
-from foretype_training.tokens import identifiers, starts, tokens
+from foretype_training.tokens import identifiers, tokens, tokens_and_comments
 
 _FIRST_WORD = re.compile(rb"\s*(?:\w+|[^\w\s]+|\Z)")
 _BLANKS = b" \t"
@@ -121,8 +121,8 @@ class _Typist:
         self.keystrokes = Keystrokes(0, 0, 0, 0)
         self._along = Along(runtime, known, number)
         self._defined = defined
-        self._starts = starts(known.files[number].text)
         self._text = known.files[number].text
+        self._starts = [part.start for part in tokens_and_comments(self._text)]
         self._options = Options(candidates=1, length=LENGTH, confidence=confidence)
 
     def write(self) -> Generator[int]:
