@@ -226,6 +226,13 @@ def evaluate(
             help="Characters, in whole files, that next_token, line and keystrokes look at.",
         ),
     ] = 100_000,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw bits by kind and by file, and keystrokes, into this .svg or .png;"
+            " needs foretype[train]."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measures how well a model predicts code: bits, tokens, keystrokes saved."""
@@ -243,6 +250,7 @@ def evaluate(
             protocol=protocol.value,
             confidence=confidence,
             sample=sample,
+            picture=picture,
             json=json,
         )
     )

@@ -319,10 +319,30 @@ def test_evaluate_with_a_memory_and_with_a_typist(code: Path, whole: Path) -> No
         *("saved", "shown", "accepted", "confidence", "files", "characters")
     }
     assert 0 <= none["undefined_identifiers"] <= 1
+    typed = [file for file in none["per_file"] if "keystrokes" in file]
+    assert len(typed) == none["keystrokes"]["files"] < none["files"] == len(none["per_file"])
+    assert sum(file["characters"] for file in typed) == none["keystrokes"]["characters"]
+    saved = [file["keystrokes"]["saved"] for file in typed]
+    assert min(saved) <= none["keystrokes"]["saved"] <= max(saved)
     table = _evaluate(
         code / "zoo", "--model", whole / "model", "--measures", "keystrokes", "--sample", "1"
     )
     assert "keystrokes saved: " in table.stdout
+
+
+def test_evaluate_draws_what_it_measured(code: Path, whole: Path, tmp_path: Path) -> None:
+    def drawn(name: str, measures: str) -> bytes:
+        options = ("--measures", measures, "--sample", "1", "--picture", tmp_path / name)
+        done = _evaluate(code / "zoo", "--model", whole / "model", "--held-out", *options)
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / name).read_bytes()
+
+    svg = drawn("all.svg", "bpc,by_kind,keystrokes")
+    for text in (b"memory none", b"known identifier", b"files by bits", b"1 file by keystrokes"):
+        assert text in svg
+    assert drawn("again.svg", "bpc,by_kind,keystrokes") == svg
+    assert b"keystrokes" not in drawn("bits.svg", "bpc,next_token")
+    assert drawn("all.png", "by_kind").startswith(b"\x89PNG")
 
 
 def test_evaluate_completes_in_a_sample_of_the_files(code: Path, whole: Path) -> None:
@@ -366,6 +386,12 @@ def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> Non
             "must be of bpc, token_accuracy, by_kind, next_token, line, keystrokes, not speed",
         ),
         ((one, "--protocol", "codexglue"), "is one of --measures token_accuracy alone"),
+        ((one, "--picture", "p.gif"), "ends in .svg or .png, not as 'p.gif' does"),
+        ((one, "--picture", code / "none" / "p.svg"), "there is no folder"),
+        (
+            (one, "--picture", code / "p.svg", "--measures", "line"),
+            "a --picture is of bpc, by_kind, keystrokes; measure one of them",
+        ),
         ((code / "none", "--model", whole / "model"), "no such file or folder"),
     ):
         done = _evaluate(*arguments)

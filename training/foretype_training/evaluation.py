@@ -15,7 +15,7 @@ from foretype_models.runtime import Runtime
 from foretype_training.codexglue import normalised, stream_accuracy
 from foretype_training.corpus import SourceFile, read_corpus, sample
 from foretype_training.display import tracking
-from foretype_training.errors import InputError
+from foretype_training.errors import InputError, needs_train_extra
 from foretype_training.kinds import by_kind
 from foretype_training.measure import Setting, measure
 from foretype_training.outcome import Outcome
@@ -28,6 +28,8 @@ MEASURES = (*FAST, "next_token", "line", "keystrokes")
 
 Protocol = Literal["source", "codexglue"]
 """Of token accuracy: on the files as they stand, or on the benchmark's stream of tokens."""
+DRAWN = {"bpc", "by_kind", "keystrokes"}
+"""What there is a picture of."""
 
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ class Options:
     confidence: float = 0.0  # a suggestion is cut below it
     sample: int = 100_000  # characters that what searches is measured on, in whole files
     json: bool = False
+    picture: Path | None = None  # .svg or .png
 
 
 def run(options: Options) -> None:
@@ -59,6 +62,7 @@ def run(options: Options) -> None:
         raise InputError(f"--measures must be of {', '.join(MEASURES)}, not {', '.join(unknown)}")
     if options.protocol == "codexglue" and set(options.measures) != {"token_accuracy"}:
         raise InputError("--protocol codexglue is one of --measures token_accuracy alone")
+    draw = _drawing(options)
     bundle = registry.load(options.model)
     if options.memory != "none" and not bundle.description.architecture.memory:
         raise InputError(f"the model {options.model!r} reads no memory; measure it with none")
@@ -111,10 +115,27 @@ def run(options: Options) -> None:
         lines=lines,
         keystrokes=typed,
     )
+    draw(outcome)
     if options.json:
         print(json.dumps(outcome.to_json()))
     else:
         outcome.show()
+
+
+def _drawing(options: Options) -> Callable[[Outcome], None]:
+    """What draws the picture, where one was asked for: whether it can is known before anything
+    is measured."""
+    if (path := options.picture) is None:
+        return lambda outcome: None
+    if path.suffix not in (".svg", ".png"):
+        raise InputError(f"the name of a --picture ends in .svg or .png, not as {path.name!r} does")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} for the --picture")
+    if not set(options.measures) & DRAWN:
+        raise InputError(f"a --picture is of {', '.join(sorted(DRAWN))}; measure one of them")
+    with needs_train_extra("a picture"):
+        from foretype_training import picture
+    return lambda outcome: picture.draw(outcome, path)
 
 
 def _precision(bundle: Bundle, wanted: str) -> Precision:

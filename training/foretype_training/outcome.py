@@ -55,10 +55,6 @@ class Outcome:
             if "token_accuracy" in self.measures:
                 accuracy = token_accuracy(predicted)
                 values["token_accuracy"] = {"protocol": "source", **vars(accuracy)}
-            values["per_file"] = [
-                {"path": file.file.path, "characters": file.characters, "bpc": file.bpc}
-                for file in predicted
-            ]
         if self.by_kind is not None:
             values["by_kind"] = _of_kinds(self.by_kind)
         if self.codexglue is not None:
@@ -76,22 +72,33 @@ class Outcome:
             values["line"] = {**_lines(self.lines), "lines": len(self.lines), **sample}
         if self.keystrokes is not None:
             total = sum(self.keystrokes, Keystrokes(0, 0, 0, 0))
-            values["keystrokes"] = {
-                "saved": total.saved,
-                "shown": total.shown / max(1, total.characters),
-                "accepted": total.accepted,
-                "confidence": self.confidence,
-                **sample,
-            }
+            values["keystrokes"] = {**_typed(total), "confidence": self.confidence, **sample}
             values["undefined_identifiers"] = total.undefined_identifiers
+        if per_file := self._per_file():
+            values["per_file"] = per_file
         return values
+
+    def _per_file(self) -> list[dict[str, object]]:
+        found: dict[SourceFile, dict[str, object]] = {file: {} for file in self.files}
+        for predicted in self.predicted or ():
+            found[predicted.file]["bpc"] = predicted.bpc
+        for file, typed in zip(self.sample, self.keystrokes or (), strict=False):
+            found[file]["keystrokes"] = _typed(typed)
+        return [
+            {"path": file.path, "characters": len(file.text), **own}
+            for file, own in found.items()
+            if own
+        ]
+
+    @property
+    def heading(self) -> str:
+        """Which model it was, and with which memory."""
+        return f"{self.model.name} {self.model.version}, {self.precision}, memory {self.memory}"
 
     def show(self) -> None:
         """Prints it to standard output."""
         console = Console(highlight=False)
-        console.print(
-            f"{self.model.name} {self.model.version}, {self.precision}, memory {self.memory}"
-        )
+        console.print(self.heading)
         if self.predicted is not None and {"bpc", "token_accuracy"} & set(self.measures):
             console.print(_by_file(self.predicted))
         if self.by_kind is not None:
@@ -173,6 +180,11 @@ def _by_kind(shares: Mapping[str, Share]) -> Table:
 
 def _ranked(found: NextToken) -> dict[str, float | None]:
     return {"top1": found.top1, "top5": found.top5, "mrr": found.mrr}
+
+
+def _typed(typed: Keystrokes) -> dict[str, float]:
+    shown = typed.shown / max(1, typed.characters)
+    return {"saved": typed.saved, "shown": shown, "accepted": typed.accepted}
 
 
 def _lines(lines: Sequence[RestOfLine]) -> dict[str, float | None]:
