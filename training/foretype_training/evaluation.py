@@ -72,7 +72,7 @@ def run(options: Options) -> None:
     files = _held_out(project) if options.held_out else project
     if options.protocol == "codexglue":
         files, project = list(map(normalised, files)), list(map(normalised, project))
-    sampled = _sampled(files, options.sample)
+    sampled = sorted(sample(files, options.sample), key=lambda file: (file.project, file.path))
     asked, memory = set(options.measures), options.memory
     predicted, next_token, lines, typed = None, None, None, None
     if asked & set(FAST):
@@ -157,12 +157,6 @@ def _held_out(files: list[SourceFile]) -> list[SourceFile]:
     if not held_out:
         raise InputError(f"none of the {len(files)} files is held out; leave --held-out out")
     return held_out
-
-
-def _sampled(files: list[SourceFile], characters: int) -> list[SourceFile]:
-    """So many characters of them at most, in the order they were in."""
-    chosen = {(file.project, file.path) for file in sample(files, characters)}
-    return [file for file in files if (file.project, file.path) in chosen]
 
 
 def _tracked(

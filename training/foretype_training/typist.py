@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
 from foretype_models.runtime import Runtime
 from foretype_server.search import Options
@@ -98,32 +99,35 @@ def keystrokes(
         defined[file.project].update(identifiers(file.text))
     done: list[Keystrokes] = []
     written = 0
-    for number in range(len(files)):
-        typist = _Typist(runtime, known, number, confidence, defined[files[number].project])
+    for number, file in enumerate(files):
+        along = Along(runtime, known, number)
+        typist = Typist(file.text, partial(_suggestion, along, confidence), defined[file.project])
         for position in typist.write():
+            along.advance(position)
             progress(written + position)
-        written += len(files[number].text)
+        written += len(file.text)
         done.append(typist.keystrokes)
     return done
 
 
-class _Typist:
-    """Writes one file."""
+def _suggestion(along: Along, confidence: float) -> bytes:
+    found = along.suggestions("line", Options(1, LENGTH, confidence))
+    return found[0].text.encode() if found else b""
+
+
+class Typist:
+    """Writes a text, whoever makes the suggestions."""
 
     def __init__(
-        self,
-        runtime: Runtime,
-        known: Known,
-        number: int,
-        confidence: float,
-        defined: Set[bytes],
+        self, text: bytes, suggest: Callable[[], bytes], defined: Set[bytes] = frozenset()
     ) -> None:
+        """`suggest` is asked for what may follow the last position that `write` gave, and gives
+        nothing where it knows nothing. Names that are not `defined` count as undefined."""
         self.keystrokes = Keystrokes(0, 0, 0, 0)
-        self._along = Along(runtime, known, number)
+        self._text = text
+        self._suggest = suggest
         self._defined = defined
-        self._text = known.files[number].text
-        self._starts = [part.start for part in tokens_and_comments(self._text)]
-        self._options = Options(candidates=1, length=LENGTH, confidence=confidence)
+        self._starts = [part.start for part in tokens_and_comments(text)]
 
     def write(self) -> Generator[int]:
         """Yields the position after every keystroke."""
@@ -133,7 +137,7 @@ class _Typist:
             if text[at] in _BLANKS and not text[:at].rpartition(b"\n")[2].strip(_BLANKS):
                 taken, pressed = 1, 0
             else:
-                if not left and (left := self._suggestion()):
+                if not left and (left := self._suggest()):
                     is_new = True
                     named = self._named(left, at)
                     undefined = sum(name not in self._defined for name in named)
@@ -146,7 +150,6 @@ class _Typist:
             own = text[at : at + taken]
             left = left[taken:] if left.startswith(own) else b""
             at += taken
-            self._along.advance(at)
             self.keystrokes += Keystrokes(taken if pressed else 0, pressed, 0, 0)
             yield at
 
@@ -169,7 +172,3 @@ class _Typist:
             if part and self._text.startswith(part, at):
                 return len(part)
         return 0
-
-    def _suggestion(self) -> bytes:
-        found = self._along.suggestions("line", self._options)
-        return found[0].text.encode() if found else b""
