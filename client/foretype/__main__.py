@@ -230,7 +230,7 @@ def evaluate(
         Path | None,
         typer.Option(
             help="Draw bits by kind and by file, and keystrokes, into this .svg or .png;"
-            " needs foretype[train]."
+            " needs what foretype train needs."
         ),
     ] = None,
     json: Json = False,
