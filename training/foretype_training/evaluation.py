@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -55,71 +56,66 @@ class Options:
 def run(options: Options) -> None:
     """Measures, and prints a table or JSON.
 
-    Raises InputError for paths that cannot be used, BundleError for such a model.
+    Raises InputError for paths and options that cannot be used, BundleError for such a model.
     """
-    unknown = [name for name in options.measures if name not in MEASURES]
-    if unknown or not options.measures:
-        raise InputError(f"--measures must be of {', '.join(MEASURES)}, not {', '.join(unknown)}")
-    if options.protocol == "codexglue" and set(options.measures) != {"token_accuracy"}:
-        raise InputError("--protocol codexglue is one of --measures token_accuracy alone")
+    _check(options)
     draw = _drawing(options)
-    bundle = registry.load(options.model)
-    if options.memory != "none" and not bundle.description.architecture.memory:
-        raise InputError(f"the model {options.model!r} reads no memory; measure it with none")
-    precision = _precision(bundle, options.precision)
-    runtime = Runtime(bundle, precision, threads=os.cpu_count() or 1)
+    runtime = _runtime(options)
     project = _files(options)
     files = _held_out(project) if options.held_out else project
     if options.protocol == "codexglue":
         files, project = list(map(normalised, files)), list(map(normalised, project))
-    sampled = sorted(sample(files, options.sample), key=lambda file: (file.project, file.path))
-    asked, memory = set(options.measures), options.memory
-    predicted, next_token, lines, typed = None, None, None, None
-    if asked & set(FAST):
-        predicted = _tracked(
-            "measuring", files, lambda told: measure(runtime, files, memory, project, told)
-        )
-    if "next_token" in asked:
-        next_token = _tracked(
-            "completing tokens",
-            sampled,
-            lambda told: next_tokens(runtime, sampled, memory, project, told),
-        )
-    if "line" in asked:
-        lines = _tracked(
-            "completing lines",
-            sampled,
-            lambda told: rest_of_lines(runtime, sampled, memory, project, told),
-        )
-    if "keystrokes" in asked:
-        typed = _tracked(
-            "typing",
-            sampled,
-            lambda told: keystrokes(runtime, sampled, memory, project, options.confidence, told),
-        )
-    codexglue = None
-    if predicted is not None and options.protocol == "codexglue":
-        predicted, codexglue = None, stream_accuracy(predicted)
-    outcome = Outcome(
-        model=bundle.description,
-        precision=precision,
-        memory=memory,
-        measures=options.measures,
-        files=files,
-        sample=sampled,
-        confidence=options.confidence,
-        predicted=predicted,
-        codexglue=codexglue,
-        by_kind=by_kind(predicted, project) if predicted and "by_kind" in asked else None,
-        next_token=next_token,
-        lines=lines,
-        keystrokes=typed,
-    )
+    outcome = _outcome(runtime, files, project, options)
     draw(outcome)
     if options.json:
         print(json.dumps(outcome.to_json()))
     else:
         outcome.show()
+
+
+def _check(options: Options) -> None:
+    unknown = [name for name in options.measures if name not in MEASURES]
+    if unknown or not options.measures:
+        raise InputError(f"--measures must be of {', '.join(MEASURES)}, not {', '.join(unknown)}")
+    if options.protocol == "codexglue" and set(options.measures) != {"token_accuracy"}:
+        raise InputError("--protocol codexglue is one of --measures token_accuracy alone")
+
+
+def _outcome(
+    runtime: Runtime, files: list[SourceFile], project: list[SourceFile], options: Options
+) -> Outcome:
+    asked = set(options.measures)
+    sampled = sorted(sample(files, options.sample), key=lambda file: (file.project, file.path))
+
+    def over(files: list[SourceFile], label: str, measuring: Callable[..., T]) -> T:
+        total, note = sum(len(file.text) for file in files), f"{len(files)} files"
+        with tracking(label) as track:
+
+            def told(done: int) -> None:
+                track(done, total, note)
+
+            return measuring(runtime, files, options.memory, project, progress=told)
+
+    predicted = over(files, "measuring", measure) if asked & set(FAST) else []
+    is_source = options.protocol == "source"
+    typing = partial(keystrokes, confidence=options.confidence)
+    return Outcome(
+        model=runtime.description,
+        precision=runtime.precision,
+        memory=options.memory,
+        measures=options.measures,
+        files=files,
+        sample=sampled,
+        confidence=options.confidence,
+        predicted=predicted if is_source else [],
+        codexglue=None if is_source else stream_accuracy(predicted),
+        by_kind=by_kind(predicted, project) if "by_kind" in asked else None,
+        next_token=(
+            over(sampled, "completing tokens", next_tokens) if "next_token" in asked else None
+        ),
+        lines=over(sampled, "completing lines", rest_of_lines) if "line" in asked else None,
+        keystrokes=over(sampled, "typing", typing) if "keystrokes" in asked else None,
+    )
 
 
 def _drawing(options: Options) -> Callable[[Outcome], None]:
@@ -136,6 +132,13 @@ def _drawing(options: Options) -> Callable[[Outcome], None]:
     with needs_train_extra("a picture"):
         from foretype_training import picture
     return lambda outcome: picture.draw(outcome, path)
+
+
+def _runtime(options: Options) -> Runtime:
+    bundle = registry.load(options.model)
+    if options.memory != "none" and not bundle.description.architecture.memory:
+        raise InputError(f"the model {options.model!r} reads no memory; measure it with none")
+    return Runtime(bundle, _precision(bundle, options.precision), threads=os.cpu_count() or 1)
 
 
 def _precision(bundle: Bundle, wanted: str) -> Precision:
@@ -157,12 +160,3 @@ def _held_out(files: list[SourceFile]) -> list[SourceFile]:
     if not held_out:
         raise InputError(f"none of the {len(files)} files is held out; leave --held-out out")
     return held_out
-
-
-def _tracked(
-    label: str, files: list[SourceFile], measuring: Callable[[Callable[[int], None]], T]
-) -> T:
-    """What `measuring` gives, which is given what to tell its progress through the files to."""
-    with tracking(label) as track:
-        total, note = sum(len(file.text) for file in files), f"{len(files)} files"
-        return measuring(lambda done: track(done, total, note))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -32,12 +32,17 @@ class Outcome:
     files: Sequence[SourceFile]
     sample: Sequence[SourceFile]  # of them, for what takes long
     confidence: float  # below which the typist's suggestions were cut
-    predicted: Sequence[Predicted] | None
+    predicted: Sequence[Predicted]  # all files, or none
     codexglue: StreamAccuracy | None
     by_kind: Mapping[str, Share] | None
     next_token: NextTokens | None
     lines: Sequence[RestOfLine] | None
-    keystrokes: Sequence[Keystrokes] | None  # file by file
+    keystrokes: Sequence[Keystrokes] | None  # file by file of the sample
+
+    @property
+    def heading(self) -> str:
+        """Which model it was, and with which memory."""
+        return f"{self.model.name} {self.model.version}, {self.precision}, memory {self.memory}"
 
     def to_json(self) -> dict[str, object]:
         """For `json.dumps`: what was measured on what, then each measure by its name."""
@@ -49,16 +54,22 @@ class Outcome:
             "files": len(self.files),
             "characters": _characters(self.files),
         }
-        if (predicted := self.predicted) is not None:
-            if "bpc" in self.measures:
-                values["bpc"] = bits_per_character(predicted)
-            if "token_accuracy" in self.measures:
-                accuracy = token_accuracy(predicted)
-                values["token_accuracy"] = {"protocol": "source", **vars(accuracy)}
-        if self.by_kind is not None:
-            values["by_kind"] = _of_kinds(self.by_kind)
+        if self.predicted and "bpc" in self.measures:
+            values["bpc"] = bits_per_character(self.predicted)
+        if self.predicted and "token_accuracy" in self.measures:
+            accuracy = token_accuracy(self.predicted)
+            values["token_accuracy"] = {"protocol": "source", **vars(accuracy)}
         if self.codexglue is not None:
             values["token_accuracy"] = {"protocol": "codexglue", **vars(self.codexglue)}
+        if self.by_kind is not None:
+            values["by_kind"] = _of_kinds(self.by_kind)
+        values |= self._of_sample()
+        if per_file := self._per_file():
+            values["per_file"] = per_file
+        return values
+
+    def _of_sample(self) -> dict[str, object]:
+        values: dict[str, object] = {}
         sample = {"files": len(self.sample), "characters": _characters(self.sample)}
         if (next_token := self.next_token) is not None:
             values["next_token"] = {
@@ -74,13 +85,11 @@ class Outcome:
             total = sum(self.keystrokes, Keystrokes(0, 0, 0, 0))
             values["keystrokes"] = {**_typed(total), "confidence": self.confidence, **sample}
             values["undefined_identifiers"] = total.undefined_identifiers
-        if per_file := self._per_file():
-            values["per_file"] = per_file
         return values
 
     def _per_file(self) -> list[dict[str, object]]:
         found: dict[SourceFile, dict[str, object]] = {file: {} for file in self.files}
-        for predicted in self.predicted or ():
+        for predicted in self.predicted:
             found[predicted.file]["bpc"] = predicted.bpc
         for file, typed in zip(self.sample, self.keystrokes or (), strict=False):
             found[file]["keystrokes"] = _typed(typed)
@@ -90,16 +99,11 @@ class Outcome:
             if own
         ]
 
-    @property
-    def heading(self) -> str:
-        """Which model it was, and with which memory."""
-        return f"{self.model.name} {self.model.version}, {self.precision}, memory {self.memory}"
-
     def show(self) -> None:
         """Prints it to standard output."""
         console = Console(highlight=False)
         console.print(self.heading)
-        if self.predicted is not None and {"bpc", "token_accuracy"} & set(self.measures):
+        if self.predicted and {"bpc", "token_accuracy"} & set(self.measures):
             console.print(_by_file(self.predicted))
         if self.by_kind is not None:
             console.print()
@@ -109,22 +113,27 @@ class Outcome:
                 f"tokens right, by the protocol of CodeXGLUE: {_share(stream.accuracy)} of"
                 f" {stream.tokens:,}; identifiers {_share(stream.identifiers)}"
             )
-        if any(found is not None for found in (self.next_token, self.lines, self.keystrokes)):
+        if sentences := list(self._sentences()):
             console.print(f"in {len(self.sample)} files, {_characters(self.sample):,} characters:")
+            for sentence in sentences:
+                console.print(sentence)
+
+    def _sentences(self) -> Iterator[str]:
+        """Of what was measured on the sample."""
         if (next_token := self.next_token) is not None:
-            console.print(
+            yield (
                 f"next token: {_shown(next_token.all)}, of {len(next_token.all.ranks):,} tokens;"
                 f" identifiers {_shown(next_token.identifiers)}"
             )
         if self.lines is not None:
             rates = _lines(self.lines)
-            console.print(
+            yield (
                 f"rest of the line: {_share(rates['exact'])} exact, similarity"
                 f" {_share(rates['similarity'])}, of {len(self.lines):,} lines"
             )
         if self.keystrokes is not None:
             total = sum(self.keystrokes, Keystrokes(0, 0, 0, 0))
-            console.print(
+            yield (
                 f"keystrokes saved: {total.saved:.1%}; {total.accepted:.1%} of {total.shown:,}"
                 f" suggestions right; {total.undefined_identifiers:.1%} of their identifiers"
                 " undefined"

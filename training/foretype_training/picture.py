@@ -32,8 +32,8 @@ def draw(outcome: Outcome, path: Path) -> None:
     panels: list[Callable[[Axes], None]] = []
     if (kinds := outcome.by_kind) is not None:
         panels.append(lambda axes: _bits_by_kind(axes, kinds))
-    if (predicted := outcome.predicted) is not None and "bpc" in outcome.measures:
-        panels.append(lambda axes: _bits_by_file(axes, predicted))
+    if "bpc" in outcome.measures:
+        panels.append(lambda axes: _bits_by_file(axes, outcome.predicted))
     if (typed := outcome.keystrokes) is not None:
         panels.append(lambda axes: _keystrokes_by_file(axes, typed))
     width, height = _PANEL
