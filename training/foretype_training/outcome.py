@@ -114,7 +114,7 @@ class Outcome:
                 f" {stream.tokens:,}; identifiers {_share(stream.identifiers)}"
             )
         if sentences := list(self._sentences()):
-            console.print(f"in {len(self.sample)} files, {_characters(self.sample):,} characters:")
+            console.print(f"\nof a sample of {_characters(self.sample):,} characters:")
             for sentence in sentences:
                 console.print(sentence)
 
@@ -168,9 +168,8 @@ def _ratio(part: float, whole: float) -> float | None:
 def _by_kind(shares: Mapping[str, Share]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("kind", no_wrap=True)
-    for column in ("characters", "wrong", "bits per character", "of all bits"):
-        table.add_column(column, justify="right")
-    for column in ("tokens", "wrong", "of all wrong"):
+    of_characters = ("characters", "wrong", "bits per\ncharacter", "of all\nbits")
+    for column in (*of_characters, "tokens", "wrong", "of all\nwrong"):
         table.add_column(column, justify="right")
     for kind, values in _of_kinds(shares).items():
         bpc = values["bpc"]
