@@ -1,7 +1,7 @@
-"""How well the model predicts Java, beside general compressors, on the same bytes.
+"""How well the model predicts Java, beside its peers, on the same bytes.
 
     python benchmarks/quality.py FOLDER... [--held-out] [--under src/main/] [--after FOLDER]
-        [--include GLOB] [--model NAME_OR_PATH] [--json]
+        [--include GLOB] [--model NAME_OR_PATH] [--keystrokes [CHARACTERS]] [--json]
 
 Each FOLDER is a source tree such as that of Apache Commons Lang 3.12.0, which
 training/recipes/java fetches. The model is measured with no memory, with the file's and with
@@ -12,6 +12,13 @@ The compressors are charged for what the measured files add to what they read fi
 C(first + measured) - C(first). First they read the files of --after, and with --held-out
 the training files of FOLDER. They adapt while they read, so they are to be compared with the
 memory of the project. PPMd needs the program 7z (Debian: p7zip-full), zpaq that of its name.
+
+Counts of up to nine tokens guess what followed the longest context most often. They read the
+same files first as the compressors, and have the same memories as the model.
+
+--keystrokes has the simulated typist of `foretype evaluate` write a sample of the measured
+files, 40,000 characters of them if not said otherwise, with the model, cut at the editors'
+confidence, and with the words of the buffer, which an editor completes by itself.
 """
 
 from __future__ import annotations
@@ -32,13 +39,16 @@ from rich.table import Table
 from foretype_models import registry
 from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
-from foretype_training.corpus import SourceFile, read_corpus, split
-from foretype_training.measure import Setting, bits_per_character, measure
+from foretype_training.corpus import SourceFile, read_corpus, sample, split
+from foretype_training.measure import bits_per_character, measure
 from foretype_training.tokens import token_accuracy
+from foretype_training.typist import Keystrokes, keystrokes
+from peers import SETTINGS, counts, words
 
 Row = dict[str, float | None]
 _XZ = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 2**28}]
-_SETTINGS: tuple[Setting, ...] = ("none", "file", "project")
+_CONFIDENCE = 0.3  # the editors' default
+_COLUMNS = ("bpc", "tokens", "identifiers", "keystrokes saved", "suggestions right")
 
 
 def xz(text: bytes) -> int:
@@ -74,12 +84,15 @@ def conditional(
 
 
 def of_model(
-    bundle: Bundle, files: Sequence[SourceFile], project: Sequence[SourceFile]
+    bundle: Bundle,
+    files: Sequence[SourceFile],
+    project: Sequence[SourceFile],
+    sampled: Sequence[SourceFile],
 ) -> dict[str, Row]:
-    """The rows of the model, in the precision that is served."""
+    """The rows of the model, in the precision that is served; the typist writes the sample."""
     precision = "int8" if "int8" in bundle.precisions else "fp32"
     runtime = Runtime(bundle, precision, threads=os.cpu_count() or 1)
-    settings = _SETTINGS if bundle.description.architecture.memory else _SETTINGS[:1]
+    settings = SETTINGS if bundle.description.architecture.memory else SETTINGS[:1]
     rows: dict[str, Row] = {}
     for setting in settings:
         predicted = measure(runtime, files, setting, project)
@@ -88,8 +101,28 @@ def of_model(
             "bpc": bits_per_character(predicted),
             "tokens": accuracy.strict,
             "identifiers": accuracy.identifiers,
+            **_typed(keystrokes(runtime, sampled, setting, project, _CONFIDENCE)),
         }
     return rows
+
+
+def of_counts(
+    before: Sequence[SourceFile], files: Sequence[SourceFile], project: Sequence[SourceFile]
+) -> dict[str, Row]:
+    """The rows of the n-gram counts, which know no probabilities."""
+    return {
+        f"counts, memory {setting}": {"tokens": all_tokens, "identifiers": identifiers}
+        for setting, (all_tokens, identifiers) in counts(before, files, project).items()
+        if before or setting != "none"
+    }
+
+
+def _typed(of_files: Sequence[Keystrokes]) -> Row:
+    """The cells of a typist, none where it wrote nothing."""
+    total = sum(of_files, Keystrokes(0, 0, 0, 0))
+    if not of_files:
+        return {}
+    return {"keystrokes saved": total.saved, "suggestions right": total.accepted}
 
 
 def main() -> None:
@@ -102,6 +135,7 @@ def main() -> None:
     parser.add_argument("--after", type=Path, action="append", default=[])
     parser.add_argument("--include", default="*.java")
     parser.add_argument("--model", default="java")
+    parser.add_argument("--keystrokes", type=int, nargs="?", const=40_000, metavar="CHARACTERS")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     project = sorted(
@@ -113,7 +147,12 @@ def main() -> None:
     if options.held_out:
         files = [file for file in files if file.is_held_out]
         before += split(project).training
-    rows = of_model(registry.load(options.model), files, project)
+    sampled = sample(files, options.keystrokes) if options.keystrokes else []
+    sampled.sort(key=lambda file: (file.project, file.path))
+    rows = of_model(registry.load(options.model), files, project, sampled)
+    rows |= of_counts(before, files, project)
+    if sampled:
+        rows["words of the buffer"] = _typed([words(file) for file in sampled])
     for label, program, size in (
         ("xz -9e", None, xz),
         ("PPMd order 32", "7z", ppmd),
@@ -125,12 +164,20 @@ def main() -> None:
         print(json.dumps(rows, indent=2))
         return
     characters = sum(len(file.text) for file in files)
-    table = Table(f"{len(files)} files, {characters:,} characters", "bpc", "tokens", "identifiers")
+    columns = [name for name in _COLUMNS if any(name in row for row in rows.values())]
+    table = Table()
+    table.add_column(f"{len(files)} files, {characters:,} characters", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right")
     for label, row in rows.items():
-        shares = (row.get(name) for name in ("tokens", "identifiers"))
-        cells = ("" if share is None else f"{share:.1%}" for share in shares)
-        table.add_row(label, f"{row['bpc']:.3f}", *cells)
+        table.add_row(label, *(_cell(name, row.get(name)) for name in columns))
     Console().print(table)
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if name == "bpc" else f"{value:.1%}"
 
 
 if __name__ == "__main__":

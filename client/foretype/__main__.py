@@ -41,6 +41,13 @@ class Memory(StrEnum):
     PROJECT = "project"
 
 
+class Protocol(StrEnum):
+    """Of token accuracy."""
+
+    SOURCE = "source"
+    CODEXGLUE = "codexglue"
+
+
 class Until(StrEnum):
     """Where a completion ends."""
 
@@ -193,14 +200,39 @@ def evaluate(
     ] = False,
     precision: PrecisionOption = Precision.AUTO,
     measures: Annotated[
-        str, typer.Option(help="Of bpc, token_accuracy and keystrokes, with commas between.")
-    ] = "bpc,token_accuracy",
+        str,
+        typer.Option(
+            help="With commas between: bpc, bits per character; token_accuracy;"
+            " by_kind, both by what stands there;"
+            " next_token, whether the right one is among ten candidates, at every token of"
+            " --sample; line, the rest of each line of code from one place in it;"
+            " keystrokes that suggestions save."
+        ),
+    ] = "bpc,token_accuracy,by_kind",
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            help="Of token_accuracy: on the source as it stands, or on the stream of tokens of"
+            " the published benchmark CodeXGLUE, lexed by our own lexer."
+        ),
+    ] = Protocol.SOURCE,
     confidence: Annotated[
         float, typer.Option(min=0, max=1, help="How sure suggestions are, for keystrokes.")
     ] = 0.0,
     sample: Annotated[
-        int, typer.Option(min=1, help="Characters that keystrokes are measured on.")
+        int,
+        typer.Option(
+            min=1,
+            help="Characters, in whole files, that next_token, line and keystrokes look at.",
+        ),
     ] = 100_000,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw bits by kind and by file, and keystrokes, into this .svg or .png;"
+            " needs what foretype train needs."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measures how well a model predicts code: bits, tokens, keystrokes saved."""
@@ -215,8 +247,10 @@ def evaluate(
             held_out=held_out,
             precision=precision.value,
             measures=[name.strip() for name in measures.split(",")],
+            protocol=protocol.value,
             confidence=confidence,
             sample=sample,
+            picture=picture,
             json=json,
         )
     )

@@ -60,3 +60,12 @@ def test_training_says_what_to_install(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "run `pip install 'foretype[train]'`" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_picture_says_what_to_install(tmp_path: Path) -> None:
+    done = _foretype("evaluate", tmp_path, "--picture", tmp_path / "p.svg", home=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "foretype: a picture needs matplotlib, which is not installed:"
+        " run `pip install 'foretype[train]'`\n"
+    )

@@ -257,9 +257,10 @@ def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
     assert (answer["model"], answer["memory"]) == (description.name, "none")
     assert set(answer) == {
         *("model", "model_version", "memory", "precision", "files", "characters", "bpc"),
-        *("token_accuracy", "per_file"),
+        *("token_accuracy", "by_kind", "per_file"),
     }
     accuracy = answer["token_accuracy"]
+    assert accuracy["protocol"] == "source"
     assert 0 < accuracy["identifiers"] < 1
     assert 0 < accuracy["strict"] <= accuracy["lenient"] < 1
     per_file = answer["per_file"]
@@ -271,7 +272,8 @@ def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
 
 
 def test_evaluate_shows_the_best_and_the_worst_files_and_all(code: Path, whole: Path) -> None:
-    table = _evaluate(code / "zoo", "--model", whole / "model").stdout
+    options = ("--model", whole / "model", "--measures", "bpc,token_accuracy")
+    table = _evaluate(code / "zoo", *options).stdout
     heading, columns, *rows, total = table.splitlines()
     assert heading.endswith(("int8, memory none", "fp32, memory none"))
     assert columns.split() == [
@@ -283,6 +285,24 @@ def test_evaluate_shows_the_best_and_the_worst_files_and_all(code: Path, whole: 
     assert bits == sorted(bits)
     assert total.split()[0] == "all"
     assert bits[0] <= float(total.split()[-3]) <= bits[-1]
+
+
+def test_evaluate_says_what_the_model_errs_on(code: Path, whole: Path) -> None:
+    options = ("--model", whole / "model", "--held-out")
+    answer = json.loads(_evaluate(code / "zoo", "--json", *options).stdout)
+    kinds = answer["by_kind"]
+    assert sum(kind["characters"] for kind in kinds.values()) == answer["characters"]
+    bits = sum((kind["bpc"] or 0) * kind["characters"] for kind in kinds.values())
+    assert bits / answer["characters"] == pytest.approx(answer["bpc"])
+    tokens = sum(kind["tokens"] for kind in kinds.values())
+    wrong = sum((kind["wrong_tokens"] or 0) * kind["tokens"] for kind in kinds.values())
+    assert 1 - wrong / tokens == pytest.approx(answer["token_accuracy"]["strict"])
+    assert sum(kind["share_of_bits"] for kind in kinds.values()) == pytest.approx(1)
+    assert kinds["comment"]["share_of_wrong_tokens"] is None
+    options = (*options, "--measures", "by_kind")
+    heading, _, *table = _evaluate(code / "zoo", *options).stdout.splitlines()
+    assert heading.endswith("memory none")
+    assert {row[:16].strip() for row in table} >= set(kinds)
 
 
 def test_evaluate_with_a_memory_and_with_a_typist(code: Path, whole: Path) -> None:
@@ -299,10 +319,60 @@ def test_evaluate_with_a_memory_and_with_a_typist(code: Path, whole: Path) -> No
         *("saved", "shown", "accepted", "confidence", "files", "characters")
     }
     assert 0 <= none["undefined_identifiers"] <= 1
+    typed = [file for file in none["per_file"] if "keystrokes" in file]
+    assert len(typed) == none["keystrokes"]["files"] < none["files"] == len(none["per_file"])
+    assert sum(file["characters"] for file in typed) == none["keystrokes"]["characters"]
+    saved = [file["keystrokes"]["saved"] for file in typed]
+    assert min(saved) <= none["keystrokes"]["saved"] <= max(saved)
     table = _evaluate(
         code / "zoo", "--model", whole / "model", "--measures", "keystrokes", "--sample", "1"
     )
     assert "keystrokes saved: " in table.stdout
+
+
+def test_evaluate_draws_what_it_measured(code: Path, whole: Path, tmp_path: Path) -> None:
+    def drawn(name: str, measures: str) -> bytes:
+        options = ("--measures", measures, "--sample", "1", "--picture", tmp_path / name)
+        done = _evaluate(code / "zoo", "--model", whole / "model", "--held-out", *options)
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / name).read_bytes()
+
+    svg = drawn("all.svg", "bpc,by_kind,keystrokes")
+    for text in (b"memory none", b"known identifier", b"files by bits", b"1 file by keystrokes"):
+        assert text in svg
+    assert drawn("again.svg", "bpc,by_kind,keystrokes") == svg
+    assert b"keystrokes" not in drawn("bits.svg", "bpc,next_token")
+    assert drawn("all.png", "by_kind").startswith(b"\x89PNG")
+
+
+def test_evaluate_completes_in_a_sample_of_the_files(code: Path, whole: Path) -> None:
+    options = ("--model", whole / "model", "--measures", "next_token,line", "--sample", "1")
+    answer = json.loads(_evaluate(code / "zoo", "--json", *options).stdout)
+    next_token = answer["next_token"]
+    assert next_token["files"] == 1 < answer["files"]
+    assert next_token["characters"] < answer["characters"]
+    for rates in (next_token, next_token["identifiers"]):
+        assert 0 <= rates["top1"] <= rates["mrr"] <= 1
+        assert rates["top1"] <= rates["top5"] <= 1
+    assert (next_token["candidates"], next_token["tokens"]) == (10, 74)
+    line = answer["line"]
+    assert 0 <= line["exact"] <= line["similarity"] <= 1
+    assert (line["lines"], line["files"]) == (14, 1)
+    printed = _evaluate(code / "zoo", *options).stdout
+    assert "next token: " in printed
+    assert "rest of the line: " in printed
+
+
+def test_evaluate_measures_the_stream_of_a_published_benchmark(code: Path, whole: Path) -> None:
+    options = ("--model", whole / "model", "--measures", "token_accuracy", "--held-out")
+    options = (*options, "--protocol", "codexglue")
+    answer = json.loads(_evaluate(code / "zoo", "--json", *options).stdout)
+    accuracy = answer["token_accuracy"]
+    assert accuracy["protocol"] == "codexglue"
+    assert 0 <= accuracy["accuracy"] <= 1
+    assert accuracy["tokens"] == 74 * answer["files"]
+    assert set(accuracy) == {"protocol", "accuracy", "identifiers", "tokens"}
+    assert "CodeXGLUE" in _evaluate(code / "zoo", *options).stdout
 
 
 def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> None:
@@ -311,7 +381,17 @@ def test_evaluate_refuses_what_it_cannot_measure(code: Path, whole: Path) -> Non
     for arguments, message in (
         ((one, "--model", whole / "model", "--held-out"), "none of the 1 files is held out"),
         ((one, "--model", "nonesuch"), "there is no model 'nonesuch'"),
-        ((one, "--measures", "bpc,speed"), "must be of bpc, token_accuracy, keystrokes, not speed"),
+        (
+            (one, "--measures", "bpc,speed"),
+            "must be of bpc, token_accuracy, by_kind, next_token, line, keystrokes, not speed",
+        ),
+        ((one, "--protocol", "codexglue"), "is one of --measures token_accuracy alone"),
+        ((one, "--picture", "p.gif"), "ends in .svg or .png, not as 'p.gif' does"),
+        ((one, "--picture", code / "none" / "p.svg"), "there is no folder"),
+        (
+            (one, "--picture", code / "p.svg", "--measures", "line"),
+            "a --picture is of bpc, by_kind, keystrokes; measure one of them",
+        ),
         ((code / "none", "--model", whole / "model"), "no such file or folder"),
     ):
         done = _evaluate(*arguments)

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from typing import Literal, TypeVar
 
 from foretype_models import registry
-from foretype_models.bundle import Bundle, Description, Precision
+from foretype_models.bundle import Bundle, Precision
 from foretype_models.runtime import Runtime
+from foretype_training.codexglue import normalised, stream_accuracy
 from foretype_training.corpus import SourceFile, read_corpus, sample
 from foretype_training.display import tracking
-from foretype_training.errors import InputError
-from foretype_training.measure import Predicted, Setting, bits_per_character, measure
-from foretype_training.tokens import token_accuracy
-from foretype_training.typist import Keystrokes, keystrokes
+from foretype_training.errors import InputError, needs_train_extra
+from foretype_training.kinds import by_kind
+from foretype_training.measure import Setting, measure
+from foretype_training.outcome import Outcome
+from foretype_training.suggestions import next_tokens, rest_of_lines
+from foretype_training.typist import keystrokes
 
-_SHOWN = 4  # files of the best and as many of the worst
+FAST = ("bpc", "token_accuracy", "by_kind")
+"""Measured on all files; the others on a sample of them, for they search."""
+MEASURES = (*FAST, "next_token", "line", "keystrokes")
 
+Protocol = Literal["source", "codexglue"]
+"""Of token accuracy: on the files as they stand, or on the benchmark's stream of tokens."""
+DRAWN = {"bpc", "by_kind", "keystrokes"}
+"""What there is a picture of."""
 
-MEASURES = ("bpc", "token_accuracy", "keystrokes")
-FAST = ("bpc", "token_accuracy")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,67 +46,99 @@ class Options:
     held_out: bool = False  # only the tenth that no training sees
     precision: Literal["auto", "fp32", "int8"] | str = "auto"
     measures: Sequence[str] = FAST
+    protocol: Protocol | str = "source"  # of token_accuracy
     confidence: float = 0.0  # a suggestion is cut below it
-    sample: int = 100_000  # characters that keystrokes are measured on, in whole files
+    sample: int = 100_000  # characters that what searches is measured on, in whole files
     json: bool = False
-
-
-@dataclass(frozen=True)
-class _Result:
-    """All that was measured; None where it was not asked for."""
-
-    model: Description
-    precision: Precision
-    options: Options
-    files: list[SourceFile]
-    predicted: list[Predicted] | None
-    keystrokes: Keystrokes | None
-    sample: list[SourceFile]
+    picture: Path | None = None  # .svg or .png
 
 
 def run(options: Options) -> None:
     """Measures, and prints a table or JSON.
 
-    Raises InputError for paths that cannot be used, BundleError for such a model.
+    Raises InputError for paths and options that cannot be used, BundleError for such a model.
     """
+    _check(options)
+    draw = _drawing(options)
+    runtime = _runtime(options)
+    project = _files(options)
+    files = _held_out(project) if options.held_out else project
+    if options.protocol == "codexglue":
+        files, project = list(map(normalised, files)), list(map(normalised, project))
+    outcome = _outcome(runtime, files, project, options)
+    draw(outcome)
+    if options.json:
+        print(json.dumps(outcome.to_json()))
+    else:
+        outcome.show()
+
+
+def _check(options: Options) -> None:
     unknown = [name for name in options.measures if name not in MEASURES]
     if unknown or not options.measures:
         raise InputError(f"--measures must be of {', '.join(MEASURES)}, not {', '.join(unknown)}")
+    if options.protocol == "codexglue" and set(options.measures) != {"token_accuracy"}:
+        raise InputError("--protocol codexglue is one of --measures token_accuracy alone")
+
+
+def _outcome(
+    runtime: Runtime, files: list[SourceFile], project: list[SourceFile], options: Options
+) -> Outcome:
+    asked = set(options.measures)
+    sampled = sorted(sample(files, options.sample), key=lambda file: (file.project, file.path))
+
+    def over(files: list[SourceFile], label: str, measuring: Callable[..., T]) -> T:
+        total, note = sum(len(file.text) for file in files), f"{len(files)} files"
+        with tracking(label) as track:
+
+            def told(done: int) -> None:
+                track(done, total, note)
+
+            return measuring(runtime, files, options.memory, project, progress=told)
+
+    predicted = over(files, "measuring", measure) if asked & set(FAST) else []
+    is_source = options.protocol == "source"
+    typing = partial(keystrokes, confidence=options.confidence)
+    return Outcome(
+        model=runtime.description,
+        precision=runtime.precision,
+        memory=options.memory,
+        measures=options.measures,
+        files=files,
+        sample=sampled,
+        confidence=options.confidence,
+        predicted=predicted if is_source else [],
+        codexglue=None if is_source else stream_accuracy(predicted),
+        by_kind=by_kind(predicted, project) if "by_kind" in asked else None,
+        next_token=(
+            over(sampled, "completing tokens", next_tokens) if "next_token" in asked else None
+        ),
+        lines=over(sampled, "completing lines", rest_of_lines) if "line" in asked else None,
+        keystrokes=over(sampled, "typing", typing) if "keystrokes" in asked else None,
+    )
+
+
+def _drawing(options: Options) -> Callable[[Outcome], None]:
+    """What draws the picture, where one was asked for: whether it can is known before anything
+    is measured."""
+    if (path := options.picture) is None:
+        return lambda outcome: None
+    if path.suffix not in (".svg", ".png"):
+        raise InputError(f"the name of a --picture ends in .svg or .png, not as {path.name!r} does")
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent} for the --picture")
+    if not set(options.measures) & DRAWN:
+        raise InputError(f"a --picture is of {', '.join(sorted(DRAWN))}; measure one of them")
+    with needs_train_extra("a picture"):
+        from foretype_training import picture
+    return lambda outcome: picture.draw(outcome, path)
+
+
+def _runtime(options: Options) -> Runtime:
     bundle = registry.load(options.model)
     if options.memory != "none" and not bundle.description.architecture.memory:
         raise InputError(f"the model {options.model!r} reads no memory; measure it with none")
-    precision = _precision(bundle, options.precision)
-    runtime = Runtime(bundle, precision, threads=os.cpu_count() or 1)
-    project = _files(options)
-    files = _held_out(project) if options.held_out else project
-    predicted, pressed, sampled = None, None, list[SourceFile]()
-    if set(options.measures) & set(FAST):
-        with tracking("measuring") as track:
-            total = sum(len(file.text) for file in files)
-            note = f"{len(files)} files"
-            predicted = measure(
-                runtime, files, options.memory, project, lambda done: track(done, total, note)
-            )
-    if "keystrokes" in options.measures:
-        chosen = {(file.project, file.path) for file in sample(files, options.sample)}
-        sampled = [file for file in files if (file.project, file.path) in chosen]
-        with tracking("typing") as track:
-            total = sum(len(file.text) for file in sampled)
-            note = f"{len(sampled)} files"
-            of_files = keystrokes(
-                runtime,
-                sampled,
-                options.memory,
-                project,
-                options.confidence,
-                lambda done: track(done, total, note),
-            )
-        pressed = sum(of_files, Keystrokes(0, 0, 0, 0))
-    result = _Result(bundle.description, precision, options, files, predicted, pressed, sampled)
-    if options.json:
-        print(json.dumps(_to_json(result)))
-    else:
-        _show(result)
+    return Runtime(bundle, _precision(bundle, options.precision), threads=os.cpu_count() or 1)
 
 
 def _precision(bundle: Bundle, wanted: str) -> Precision:
@@ -123,80 +160,3 @@ def _held_out(files: list[SourceFile]) -> list[SourceFile]:
     if not held_out:
         raise InputError(f"none of the {len(files)} files is held out; leave --held-out out")
     return held_out
-
-
-def _to_json(result: _Result) -> dict[str, object]:
-    values: dict[str, object] = {
-        "model": result.model.name,
-        "model_version": result.model.version,
-        "memory": result.options.memory,
-        "precision": result.precision,
-        "files": len(result.files),
-        "characters": sum(len(file.text) for file in result.files),
-    }
-    if (predicted := result.predicted) is not None:
-        if "bpc" in result.options.measures:
-            values["bpc"] = bits_per_character(predicted)
-        if "token_accuracy" in result.options.measures:
-            values["token_accuracy"] = vars(token_accuracy(predicted))
-        values["per_file"] = [
-            {"path": file.file.path, "characters": file.characters, "bpc": file.bpc}
-            for file in predicted
-        ]
-    if (pressed := result.keystrokes) is not None:
-        values["keystrokes"] = {
-            "saved": pressed.saved,
-            "shown": pressed.shown / max(1, pressed.characters),
-            "accepted": pressed.accepted,
-            "confidence": result.options.confidence,
-            "files": len(result.sample),
-            "characters": sum(len(file.text) for file in result.sample),
-        }
-        values["undefined_identifiers"] = pressed.undefined_identifiers
-    return values
-
-
-def _show(result: _Result) -> None:
-    console = Console()
-    console.print(
-        f"{result.model.name} {result.model.version}, {result.precision},"
-        f" memory {result.options.memory}",
-        highlight=False,
-    )
-    if result.predicted is not None:
-        console.print(_table(result.predicted))
-    if (pressed := result.keystrokes) is not None:
-        characters = sum(len(file.text) for file in result.sample)
-        console.print(
-            f"keystrokes saved: {pressed.saved:.1%} in {len(result.sample)} files with"
-            f" {characters:,} characters; {pressed.accepted:.1%} of {pressed.shown:,} suggestions"
-            f" right; {pressed.undefined_identifiers:.1%} of their identifiers undefined",
-            highlight=False,
-        )
-
-
-def _table(predicted: list[Predicted]) -> Table:
-    by_bits = sorted(predicted, key=lambda file: file.bpc)
-    table = Table("file", box=None, pad_edge=False)
-    for column in ("characters", "bits per character", "tokens right", "identifiers"):
-        table.add_column(column, justify="right")
-    best, worst = by_bits[:_SHOWN], by_bits[_SHOWN:][-_SHOWN:]
-    for file in best:
-        table.add_row(escape(file.file.path), *_row([file]))
-    if hidden := len(predicted) - len(best) - len(worst):
-        table.add_row(f"... {hidden} more")
-    for file in worst:
-        table.add_row(escape(file.file.path), *_row([file]))
-    table.add_row("all", *_row(predicted))
-    return table
-
-
-def _row(measured: list[Predicted]) -> list[str]:
-    """Characters, bits per character, and the shares of tokens and identifiers that were right."""
-    accuracy = token_accuracy(measured)
-    shares = (accuracy.strict, accuracy.identifiers)
-    return [
-        f"{sum(file.characters for file in measured):,}",
-        f"{bits_per_character(measured):.4f}",
-        *("-" if share is None else f"{share:.1%}" for share in shares),
-    ]

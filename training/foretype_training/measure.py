@@ -51,6 +51,11 @@ def bits_per_character(predicted: Sequence[Predicted]) -> float:
     return bits / sum(file.characters for file in predicted)
 
 
+def mean(values: Sequence[float]) -> float | None:
+    """None where there are none."""
+    return sum(values) / len(values) if values else None
+
+
 def measure(
     runtime: Runtime,
     files: Sequence[SourceFile],

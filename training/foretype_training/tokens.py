@@ -10,9 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from foretype_training.measure import Predicted
+import numpy as np
+import numpy.typing as npt
 
-Kind = Literal["identifier", "keyword", "number", "string", "operator"]
+from foretype_training.measure import Predicted, mean
+
+Kind = Literal["identifier", "keyword", "number", "string", "operator", "comment"]
 
 _KEYWORDS = frozenset(
     b"abstract assert boolean break byte case catch char class const continue default do double"
@@ -44,26 +47,32 @@ class Token:
 
 def tokens(text: bytes) -> Iterator[Token]:
     """Those of a file, in order. Any text can be lexed."""
+    return (token for token in tokens_and_comments(text) if token.kind != "comment")
+
+
+def tokens_and_comments(text: bytes) -> Iterator[Token]:
+    """All that a file holds but white space, in order. From the start of each on a text is
+    lexed as from its beginning."""
     for match in _TOKEN.finditer(text):
         group = match.lastgroup
-        if group == "comment":
-            continue
         kind: Kind = "operator"
         if group == "word":
             kind = "keyword" if match[0] in _KEYWORDS else "identifier"
-        elif group == "string" or group == "number":
+        elif group == "string" or group == "number" or group == "comment":
             kind = group
         yield Token(match.start(), match.end(), kind)
-
-
-def starts(text: bytes) -> list[int]:
-    """Where tokens and comments begin: from there on a text is lexed as from its beginning."""
-    return [match.start() for match in _TOKEN.finditer(text)]
 
 
 def identifiers(text: bytes) -> list[bytes]:
     """The names in a text, in order."""
     return [text[t.start : t.end] for t in tokens(text) if t.kind == "identifier"]
+
+
+def strictly_right(token: Token, right: npt.NDArray[np.bool_]) -> bool:
+    """Whether all bytes of a token were right, given which of its text were; where it might
+    have gone on, being an identifier, a keyword or a number, also the byte that ends it."""
+    end = token.end if token.kind in ("string", "operator") else token.end + 1
+    return bool(right[token.start : end].all())
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class TokenAccuracy:
 
     Teacher-forced: a token is right where each of its bytes was the most probable one after
     all that stands before it (`lenient`); `strict` and `identifiers`, which is strict of the
-    identifiers alone, ask it also of the byte that ends an identifier, a keyword or a number.
+    identifiers alone, ask for more: see `strictly_right`.
     """
 
     strict: float | None
@@ -87,15 +96,8 @@ def token_accuracy(predicted: Sequence[Predicted]) -> TokenAccuracy:
     identifiers: list[bool] = []
     for file in predicted:
         for token in tokens(file.file.text):
-            whole = bool(file.right[token.start : token.end].all())
-            ended = bool(file.right[token.end : token.end + 1].all())
-            right = whole and (ended or token.kind in ("string", "operator"))
-            lenient.append(whole)
-            strict.append(right)
+            lenient.append(bool(file.right[token.start : token.end].all()))
+            strict.append(strictly_right(token, file.right))
             if token.kind == "identifier":
-                identifiers.append(right)
-    return TokenAccuracy(_share(strict), _share(lenient), _share(identifiers))
-
-
-def _share(right: list[bool]) -> float | None:
-    return sum(right) / len(right) if right else None
+                identifiers.append(strict[-1])
+    return TokenAccuracy(mean(strict), mean(lenient), mean(identifiers))

@@ -13,19 +13,15 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
-from foretype_models.inputs import Memories
-from foretype_models.memory import Answers, TextMemory
-from foretype_models.runtime import Runtime, State
-from foretype_server import search
-from foretype_server.boundaries import Progress
+from foretype_models.runtime import Runtime
 from foretype_server.search import Options
-from foretype_server.states import Snapshot
+from foretype_training.along import LENGTH, Along
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Known, Setting
-from foretype_training.tokens import identifiers, starts, tokens
+from foretype_training.tokens import identifiers, tokens, tokens_and_comments
 
-_LENGTH = 200  # bytes of a suggestion, as the server's default
 _FIRST_WORD = re.compile(rb"\s*(?:\w+|[^\w\s]+|\Z)")
 _BLANKS = b" \t"
 _JAVA_LANG = frozenset(
@@ -103,49 +99,45 @@ def keystrokes(
         defined[file.project].update(identifiers(file.text))
     done: list[Keystrokes] = []
     written = 0
-    for number in range(len(files)):
-        typist = _Typist(runtime, known, number, confidence, defined[files[number].project])
+    for number, file in enumerate(files):
+        along = Along(runtime, known, number)
+        typist = Typist(file.text, partial(_suggestion, along, confidence), defined[file.project])
         for position in typist.write():
+            along.advance(position)
             progress(written + position)
-        written += len(files[number].text)
+        written += len(file.text)
         done.append(typist.keystrokes)
     return done
 
 
-class _Typist:
-    """Writes one file."""
+def _suggestion(along: Along, confidence: float) -> bytes:
+    found = along.suggestions("line", Options(1, LENGTH, confidence))
+    return found[0].text.encode() if found else b""
+
+
+class Typist:
+    """Writes a text, whoever makes the suggestions."""
 
     def __init__(
-        self,
-        runtime: Runtime,
-        known: Known,
-        number: int,
-        confidence: float,
-        defined: Set[bytes],
+        self, text: bytes, suggest: Callable[[], bytes], defined: Set[bytes] = frozenset()
     ) -> None:
+        """`suggest` is asked for what may follow the last position that `write` gave, and gives
+        nothing where it knows nothing. Names that are not `defined` count as undefined."""
         self.keystrokes = Keystrokes(0, 0, 0, 0)
-        self._runtime = runtime
+        self._text = text
+        self._suggest = suggest
         self._defined = defined
-        self._starts = starts(known.files[number].text)
-        self._text = known.files[number].text
-        self._options = Options(candidates=1, length=_LENGTH, confidence=confidence)
-        self._symbols = known.symbols[number]
-        self._path = known.text_at[number]
-        self._own, self._project = known.of(number)
-        lengths = runtime.architecture.ngrams
-        # Whatever stands after a position it does not tell of that position.
-        self._memory = None if self._own is None else TextMemory(lengths, self._symbols)
+        self._starts = [part.start for part in tokens_and_comments(text)]
 
     def write(self) -> Generator[int]:
         """Yields the position after every keystroke."""
         text, at = self._text, 0
-        snapshot = self._read(0, self._path, self._runtime.initial_state())
         left, is_new = b"", False  # of the suggestion; whether nothing of it was accepted yet
         while at < len(text):
             if text[at] in _BLANKS and not text[:at].rpartition(b"\n")[2].strip(_BLANKS):
                 taken, pressed = 1, 0
             else:
-                if not left and (left := self._suggestion(snapshot, at)):
+                if not left and (left := self._suggest()):
                     is_new = True
                     named = self._named(left, at)
                     undefined = sum(name not in self._defined for name in named)
@@ -157,7 +149,6 @@ class _Typist:
                 taken, pressed = accepted or 1, 1
             own = text[at : at + taken]
             left = left[taken:] if left.startswith(own) else b""
-            snapshot = self._read(self._path + at, self._path + at + taken, snapshot.state)
             at += taken
             self.keystrokes += Keystrokes(taken if pressed else 0, pressed, 0, 0)
             yield at
@@ -181,23 +172,3 @@ class _Typist:
             if part and self._text.startswith(part, at):
                 return len(part)
         return 0
-
-    def _suggestion(self, snapshot: Snapshot, at: int) -> bytes:
-        last = self._text[at - 1] if at else ord("\n")
-        progress = Progress(until="line", after_cursor=b"", last=last)
-        work = search.search(self._runtime, snapshot, progress, self._options)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                found: list[search.Candidate] = end.value
-                return found[0].text.encode() if found else b""
-
-    def _read(self, start: int, stop: int, state: State) -> Snapshot:
-        """Reads symbols of the file; the memories are those for what may follow."""
-        own = None if self._own is None else Answers(self._own[start:stop, None])
-        memories = Memories(self._project, own)
-        read = self._symbols[start:stop, None]
-        log_probs, after = self._runtime.read(read, state, memories)
-        file = None if self._memory is None else self._memory.at(stop)
-        return Snapshot(after, log_probs[-1, 0], Memories(self._project, file))

@@ -1,0 +1,61 @@
+"""Reads along a file as an editor would, and asks the engine at its positions."""
+
+from __future__ import annotations
+
+from foretype_models.inputs import Memories
+from foretype_models.memory import Answers, TextMemory
+from foretype_models.runtime import Runtime, State
+from foretype_server import search
+from foretype_server.boundaries import Progress, Until
+from foretype_server.search import Candidate, Options
+from foretype_server.states import Snapshot
+from foretype_training.measure import Known
+
+LENGTH = 200
+"""Bytes of a suggestion, as the server's default."""
+
+
+class Along:
+    """A file that is read up to a position, which only moves on. What stands after that
+    position is never known."""
+
+    def __init__(self, runtime: Runtime, known: Known, number: int) -> None:
+        """The file of this number; files are asked for in order."""
+        self.at = 0  # in bytes of the text
+        self._text = known.files[number].text
+        self._runtime = runtime
+        self._symbols = known.symbols[number]
+        self._path = known.text_at[number]
+        self._own, self._project = known.of(number)
+        lengths = runtime.architecture.ngrams
+        # Whatever stands after a position it does not tell of that position.
+        self._memory = None if self._own is None else TextMemory(lengths, self._symbols)
+        self._snapshot = self._read(0, self._path, runtime.initial_state())
+
+    def advance(self, at: int) -> None:
+        """Reads on up to this position."""
+        if at > self.at:
+            start, stop = self._path + self.at, self._path + at
+            self._snapshot = self._read(start, stop, self._snapshot.state)
+            self.at = at
+
+    def suggestions(self, until: Until, options: Options) -> list[Candidate]:
+        """What the engine suggests here where nothing stands after the cursor, best first."""
+        last = self._text[self.at - 1] if self.at else ord("\n")
+        progress = Progress(until=until, after_cursor=b"", last=last)
+        work = search.search(self._runtime, self._snapshot, progress, options)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                found: list[Candidate] = end.value
+                return found
+
+    def _read(self, start: int, stop: int, state: State) -> Snapshot:
+        """Reads symbols of the file; the memories are those for what may follow."""
+        own = None if self._own is None else Answers(self._own[start:stop, None])
+        memories = Memories(self._project, own)
+        read = self._symbols[start:stop, None]
+        log_probs, after = self._runtime.read(read, state, memories)
+        file = None if self._memory is None else self._memory.at(stop)
+        return Snapshot(after, log_probs[-1, 0], Memories(self._project, file))
