@@ -46,9 +46,9 @@ _REQUIRED = {NETWORKS["fp32"], WEIGHTS}
 _KNOWN = {*_REQUIRED, NETWORKS["int8"], NGRAMS}
 
 _OPERATORS = {
-    *("Add", "Cast", "Concat", "DequantizeLinear", "DynamicQuantizeLinear", "Gather", "Identity"),
-    *("GRU", "LSTM", "LogSoftmax", "MatMul", "MatMulInteger", "Mul", "RNN", "ReduceSum"),
-    *("Split", "Squeeze", "Sum", "Unsqueeze"),
+    *("Add", "Cast", "Clip", "Concat", "DequantizeLinear", "DynamicQuantizeLinear", "Gather"),
+    *("GRU", "Identity", "LSTM", "LogSoftmax", "MatMul", "MatMulInteger", "Mul", "RNN"),
+    *("ReduceSum", "Split", "Squeeze", "Sum", "Unsqueeze"),
     *("DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"),
 }
 """The operators a network may consist of: none of them has a subgraph or touches a file."""

@@ -17,6 +17,7 @@ from foretype_models.bundle import NETWORKS, Bundle, BundleError, Precision
 from foretype_models.inputs import NO_MEMORIES, Memories, side_by_side
 
 LogProbs = npt.NDArray[np.float32]
+"""Natural logarithms of probabilities."""
 _Outputs = list[npt.NDArray[np.float32]]
 
 _CHUNK = 256  # symbols read in one run; longer ones gain nothing
@@ -74,6 +75,11 @@ class Piece:
     memories: Memories = NO_MEMORIES
 
 
+Read = tuple[LogProbs, State]
+"""The log-probabilities after each symbol of a piece, (time, batch, alphabet), and the state
+after the last."""
+
+
 class Runtime:
     """A network that is ready to read. `read` may be called from several threads at once.
 
@@ -119,13 +125,11 @@ class Runtime:
             tensors.append(tensor)
         return State(tuple(tensors), inputs.initial_context(self.architecture, batch))
 
-    def read(
-        self, symbols: Symbols, state: State, memories: Memories = NO_MEMORIES
-    ) -> tuple[LogProbs, State]:
+    def read(self, symbols: Symbols, state: State, memories: Memories = NO_MEMORIES) -> Read:
         """Reads `symbols`, int64 of shape (time, batch), and what the memories say of them.
 
-        Returns the natural logarithms of the probabilities of the symbol after each, float32
-        of shape (time, batch, alphabet), and the state after the last.
+        Returns the log-probabilities of the symbol after each, float32 of shape (time, batch,
+        alphabet), and the state after the last.
         """
         rows, context = inputs.encode(
             self.architecture, self._ngrams, state.context, symbols, memories
@@ -140,7 +144,7 @@ class Runtime:
         log_probs = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return log_probs, State(tuple(tensors), context)
 
-    def read_together(self, pieces: Sequence[Piece]) -> list[tuple[LogProbs, State]]:
+    def read_together(self, pieces: Sequence[Piece]) -> list[Read]:
         """As `read` for each of the pieces, which have as many symbols one as the other, in
         one run."""
         if len(pieces) == 1 or not self._is_exact:
@@ -151,7 +155,7 @@ class Runtime:
             State.joined([piece.state for piece in pieces]),
             side_by_side([piece.memories for piece in pieces], lanes),
         )
-        read: list[tuple[LogProbs, State]] = []
+        read: list[Read] = []
         for last, number in zip(np.cumsum(lanes).tolist(), lanes, strict=True):
             own = slice(last - number, last)
             tensors = tuple(tensor[own] for tensor in state.tensors)

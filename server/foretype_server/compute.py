@@ -1,8 +1,10 @@
-"""The compute thread: runs all jobs, a slice at a time.
+"""The compute thread: steps all work together.
 
-A job is a generator that yields after every slice of work (a step of the network, a block
-of text). Whichever job has used the least time so far runs next, so a keystroke does not
-wait until somebody's long file is read. Between two slices a job can be given up.
+Work is a generator that yields the pieces it wants read by the network, a block of text or a
+step of a search, and is sent what came of each. Pieces of one length are read in one run,
+whoever they are from: a step for sixteen sessions takes little longer than for one. What has
+used the least time so far is next, and takes the others' along, so a keystroke does not wait
+until somebody's long file is read. Between two runs work can be given up.
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
+from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server.errors import Overloaded
+
+MAX_TOGETHER = 256
+"""Symbols that are read in one run, whose length is how long work that is new may wait."""
 
 _log = logging.getLogger(__name__)
 
@@ -23,33 +29,52 @@ T = TypeVar("T")
 Y = TypeVar("Y")
 
 
-class _Job(Generic[Y, T]):
-    def __init__(self, work: Generator[Y, None, T], tell: Callable[[Y], None] | None) -> None:
+def alone(runtime: Runtime, work: Generator[Piece, Read, T]) -> T:
+    """Does work here and now, and returns its result."""
+    try:
+        piece = next(work)
+        while True:
+            piece = work.send(runtime.read(piece.symbols, piece.state, piece.memories))
+    except StopIteration as end:
+        return end.value
+
+
+class _Job(Generic[T]):
+    """Work under way, and the piece that it waits for."""
+
+    def __init__(self, work: Generator[Any, Any, T], tell: Callable[[Any], None] | None) -> None:
         self.seconds = 0.0
+        self.piece: Piece | None = None
         self.result: Future[T] = Future()
         self._work = work
         self._tell = tell
 
-    def run_slice(self) -> bool:
-        """Runs one slice; whether there is more to do."""
+    def go_on(self, read: Read | Exception | None) -> bool:
+        """Goes on with what was read until the next piece; whether there is one."""
         if self.result.cancelled():
             self._work.close()
             return False
         began = time.perf_counter()
+        self.piece = None
         try:
-            event = next(self._work)
+            while self.piece is None:
+                if isinstance(read, Exception):
+                    event = self._work.throw(read)
+                else:
+                    event = self._work.send(read)
+                if isinstance(event, Piece):
+                    self.piece = event
+                elif self._tell is not None:
+                    self._tell(event)
+                read = None
         except StopIteration as end:
             if self.result.set_running_or_notify_cancel():
                 self.result.set_result(end.value)
-            return False
         except BaseException as error:
             if self.result.set_running_or_notify_cancel():
                 self.result.set_exception(error)
-            return False
         self.seconds += time.perf_counter() - began
-        if self._tell is not None:
-            self._tell(event)
-        return True
+        return self.piece is not None
 
 
 class Compute:
@@ -59,24 +84,27 @@ class Compute:
     nothing is left; jobs alone give it something to do.
     """
 
-    def __init__(self, capacity: int, background: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, runtime: Runtime, capacity: int, background: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._runtime = runtime
         self._capacity = capacity
         self._background = background
-        self._jobs: list[_Job[Any, Any]] = []
+        self._jobs: list[_Job[Any]] = []
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Generator[object, None, T]) -> T:
+    async def run(self, work: Generator[Piece, Read, T]) -> T:
         """Does the work and returns its result. Raises Overloaded at once when full.
 
-        Cancelling the awaiting task gives the work up within one slice.
+        Cancelling the awaiting task gives the work up within one run of the network.
         """
         return await asyncio.wrap_future(self._submit(_Job(work, None)))
 
-    async def stream(self, work: Generator[list[Y], None, list[Y]]) -> AsyncIterator[Y]:
-        """As `run`, passing on what the work yields, and at last what it returns."""
+    async def stream(self, work: Generator[Piece | list[Y], Read, list[Y]]) -> AsyncIterator[Y]:
+        """As `run`, passing on the lists that the work yields, and at last what it returns."""
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[list[Y] | None] = asyncio.Queue()
 
@@ -101,7 +129,7 @@ class Compute:
             self._changed.notify()
         self._thread.join()
 
-    def _submit(self, job: _Job[Y, T]) -> Future[T]:
+    def _submit(self, job: _Job[T]) -> Future[T]:
         with self._changed:
             if len(self._jobs) >= self._capacity:
                 raise Overloaded(f"{self._capacity} requests are under way; try again")
@@ -112,10 +140,8 @@ class Compute:
     def _run(self) -> None:
         idle = True  # whether the background has nothing left either
         while not self._closed:
-            if (job := self._next(wait=idle)) is not None:
-                if not job.run_slice():
-                    with self._changed:
-                        self._jobs.remove(job)
+            if jobs := self._next(wait=idle):
+                self._advance(jobs)
                 idle = False
             else:
                 idle = not self._some_background()
@@ -131,11 +157,51 @@ class Compute:
             _log.exception("work in the background failed")
             return True
 
-    def _next(self, wait: bool) -> _Job[Any, Any] | None:
-        """The job whose turn it is; None where there is none, or the end has come."""
+    def _next(self, wait: bool) -> list[_Job[Any]]:
+        """The job whose turn it is, with those whose pieces can be read with its piece; none
+        where there is none, or the end has come."""
         with self._changed:
             if wait:
                 self._changed.wait_for(lambda: self._jobs or self._closed)
             if self._closed or not self._jobs:
-                return None
-            return min(self._jobs, key=lambda job: (not job.result.cancelled(), job.seconds))
+                return []
+            first, *others = sorted(
+                self._jobs, key=lambda job: (not job.result.cancelled(), job.seconds)
+            )
+        jobs = [first]
+        if first.result.cancelled():
+            first.piece = None  # which nobody wants any more
+        if first.piece is None:
+            return jobs
+        length, together = len(first.piece.symbols), first.piece.symbols.size
+        for job in others:
+            if job.piece is not None and len(job.piece.symbols) == length:
+                together += job.piece.symbols.size
+                if together <= MAX_TOGETHER:
+                    jobs.append(job)
+        return jobs
+
+    def _advance(self, jobs: list[_Job[Any]]) -> None:
+        """Reads what the jobs wait for, if anything, and goes on with them."""
+        began = time.perf_counter()
+        pieces = [job.piece for job in jobs if job.piece is not None]
+        read = self._read(pieces) if pieces else [None]
+        each = (time.perf_counter() - began) / len(jobs)
+        ended: list[_Job[Any]] = []
+        for job, own in zip(jobs, read, strict=True):
+            job.seconds += each
+            if not job.go_on(own):
+                ended.append(job)
+        if ended:
+            with self._changed:
+                for job in ended:
+                    self._jobs.remove(job)
+
+    def _read(self, pieces: Sequence[Piece]) -> Sequence[Read | Exception]:
+        """What came of each: where the run of all fails, whoever it is that it fails for."""
+        try:
+            return self._runtime.read_together(pieces)
+        except Exception as error:
+            if len(pieces) == 1:
+                return [error]
+            return [self._read([piece])[0] for piece in pieces]

@@ -15,7 +15,7 @@ from foretype_models import alphabet
 from foretype_models.bundle import Description, Precision
 from foretype_models.inputs import Found, Memories
 from foretype_models.memory import Answers, answers
-from foretype_models.runtime import Runtime
+from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import Compute
@@ -54,18 +54,18 @@ class Engine:
     def __init__(
         self, runtime: Runtime, snapshot_bytes: int = SNAPSHOT_BYTES, capacity: int = CAPACITY
     ) -> None:
-        self._runtime = runtime
+        self.runtime = runtime
         self.workspaces = Workspaces(memory_lengths(runtime.architecture))
         self._reader = Reader(runtime, self.workspaces, snapshot_bytes)
-        self._compute = Compute(capacity, background=self._reader.read_in_background)
+        self._compute = Compute(runtime, capacity, self._reader.read_in_background)
 
     @property
     def model(self) -> Description:
-        return self._runtime.description
+        return self.runtime.description
 
     @property
     def precision(self) -> Precision:
-        return self._runtime.precision
+        return self.runtime.precision
 
     def close(self) -> None:
         """Gives up what is under way."""
@@ -76,11 +76,13 @@ class Engine:
     ) -> list[Candidate]:
         """The most probable continuations at the cursor, best first."""
 
-        def work() -> Generator[None, None, list[Candidate]]:
+        def work() -> Generator[Piece, Read, list[Candidate]]:
             start = yield from self._reader.read(document, limits.whole_prefix, timings)
             progress = _progress(document, limits.until)
-            found = search.search(self._runtime, start, progress, limits.options)
-            return (yield from _timed(timings, found))
+            found = yield from _timed(timings, search.search(start, progress, limits.options))
+            if found:
+                self._reader.expect(document, found[0].text.encode())
+            return found
 
         return await self._compute.run(work())
 
@@ -89,10 +91,10 @@ class Engine:
     ) -> AsyncIterator[Character | Stop]:
         """The best continuation, character by character; the last item says why it ended."""
 
-        def work() -> Generator[list[Character | Stop], None, list[Character | Stop]]:
-            start = yield from _silently(self._reader.read(document, limits.whole_prefix, timings))
+        def work() -> Generator[Piece | list[Character | Stop], Read, list[Character | Stop]]:
+            start = yield from self._reader.read(document, limits.whole_prefix, timings)
             progress = _progress(document, limits.until)
-            found = search.stream(self._runtime, start, progress, limits.options)
+            found = search.stream(start, progress, limits.options)
             return (yield from _timed(timings, found))
 
         return self._compute.stream(work())
@@ -102,42 +104,41 @@ class Engine:
     ) -> list[tuple[str, float]]:
         """The most probable next characters with their probabilities; "" ends the file."""
 
-        def work() -> Generator[None, None, list[tuple[str, float]]]:
+        def work() -> Generator[Piece, Read, list[tuple[str, float]]]:
             start = yield from self._reader.read(document, True, timings)
-            return (yield from _timed(timings, search.predict(self._runtime, start, count)))
+            return (yield from _timed(timings, search.predict(start, count)))
 
         return await self._compute.run(work())
 
     async def score(self, path: str, text: str, timings: Timings) -> list[CharacterScore]:
         """The bits of every character of a text, read with its own memory."""
-        lengths = memory_lengths(self._runtime.architecture)
+        lengths = memory_lengths(self.runtime.architecture)
         symbols = np.concatenate((alphabet.encode_path(path), alphabet.encode(text.encode())))
         own = await asyncio.to_thread(answers, lengths, symbols)
         return await self._compute.run(self._score(path, text, own, timings))
 
     def _score(
         self, path: str, text: str, own: Found, timings: Timings
-    ) -> Generator[None, None, list[CharacterScore]]:
+    ) -> Generator[Piece, Read, list[CharacterScore]]:
         timings.queue = perf_counter() - timings.arrived
         symbols = alphabet.encode(text.encode())
         bits, guesses, chances = (np.empty(len(symbols)) for _ in range(3))
         before = alphabet.encode_path(path)
-        expected, state = self._runtime.read(
-            before[:, None], self._runtime.initial_state(), _memories(own[: len(before)])
+        expected, state = yield Piece(
+            before[:, None], self.runtime.initial_state(), _memories(own[: len(before)])
         )
         own = own[len(before) :]
         last = expected[-1:, 0]
         for start in range(0, len(symbols), BLOCK):
             piece = symbols[start : start + BLOCK]
             found = _memories(own[start : start + BLOCK])
-            after, state = self._runtime.read(piece[:, None], state, found)
+            after, state = yield Piece(piece[:, None], state, found)
             log_probs = np.concatenate((last, after[:-1, 0]))
             at = slice(start, start + len(piece))
             bits[at] = -log_probs[np.arange(len(piece)), piece] / np.log(2)
             guesses[at] = log_probs.argmax(axis=1)
             chances[at] = np.exp(log_probs.max(axis=1))
             last = after[-1:, 0]
-            yield
         timings.read = perf_counter() - timings.arrived - timings.queue
         timings.read_bytes = len(symbols)
         return _by_character(text, bits, guesses, chances)
@@ -169,24 +170,10 @@ def _progress(document: Document, until: Until) -> Progress:
     return Progress(until=until, after_cursor=line, last=last[0])
 
 
-def _timed(timings: Timings, work: Generator[Y, None, T]) -> Generator[Y, None, T]:
-    """Adds the time that the work takes, less that between its slices, to the search's."""
-    while True:
-        began = perf_counter()
-        try:
-            event = next(work)
-        except StopIteration as end:
-            return end.value
-        finally:
-            timings.search += perf_counter() - began
-        yield event
-
-
-def _silently(work: Generator[None, None, T]) -> Generator[list[Character | Stop], None, T]:
-    """The same work, yielding nothing to pass on."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-        yield []
+def _timed(timings: Timings, search: Generator[Y, Read, T]) -> Generator[Y, Read, T]:
+    """The same search; notes how long it took, the steps of others in between included."""
+    began = perf_counter()
+    try:
+        return (yield from search)
+    finally:
+        timings.search = perf_counter() - began

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from foretype_models import alphabet
 from foretype_models.inputs import Memories, Memory
-from foretype_models.runtime import Runtime
+from foretype_models.runtime import Piece, Read, Runtime
+from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
 from foretype_server.recall import FileMemories, memory_lengths
 from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 NEAR = 2048
 """Bytes: where more than twice as many are new, an answer need not wait for them all."""
-MAX_WAITING = 16  # texts to be read in the background; the oldest leave
+MAX_WAITING = 16  # texts to be read in the background, and as many ahead; the oldest leave
 
 
 @dataclass
@@ -52,18 +53,20 @@ class Reader:
     """
 
     def __init__(self, runtime: Runtime, workspaces: Workspaces, snapshot_bytes: int) -> None:
-        self._runtime = runtime
+        self.runtime = runtime
         self._workspaces = workspaces
         self._snapshots = Snapshots(snapshot_bytes)
         self._files = FileMemories(memory_lengths(runtime.architecture))
         self._waiting: OrderedDict[tuple[str, str], _Reading] = OrderedDict()  # newest last
+        self._expected: OrderedDict[tuple[str, str], _Reading] = OrderedDict()
         self._used: OrderedDict[tuple[str, str], Project | None] = OrderedDict()
         self._next: OrderedDict[tuple[str, str], Project | None] = OrderedDict()  # once it is read
 
     def read(
         self, document: Document, whole: bool, timings: Timings
-    ) -> Generator[None, None, Snapshot]:
-        """The snapshot after a document's prefix; yields after every block.
+    ) -> Generator[Piece, Read, Snapshot]:
+        """The snapshot after a document's prefix; yields each piece that is to be read for it,
+        a block at most, and is sent what came of that.
 
         Where much of the prefix is new, and it need not be the `whole`, that is left to the
         background. If the text is known as read with an earlier memory of its project, the
@@ -76,27 +79,35 @@ class Reader:
         length = timings.context_bytes = len(reading.origin.text)
         timings.read_bytes = length - reading.position
         while not reading.done:
-            if reading.snapshot is not None:
-                timings.read += perf_counter() - began
-                yield
-                began = perf_counter()
-            self._step(reading)
+            yield from self._step(reading)
         memories = Memories(reading.memory, self._files.after(reading.origin))
-        timings.read += perf_counter() - began
+        timings.read = perf_counter() - began
         assert reading.snapshot is not None
         return replace(reading.snapshot, memories=memories)
 
+    def expect(self, document: Document, suggested: bytes) -> None:
+        """Leaves it to the background to read on to a suggestion's end: when it is accepted,
+        nothing is left to read. Where the document itself waits to be read, that comes first.
+        """
+        key = document.workspace, document.path
+        if suggested and key not in self._waiting:
+            accepted = replace(document, prefix=document.prefix + suggested)
+            _put(self._expected, key, self._known(accepted, self._workspaces.project(*key)))
+
     def read_in_background(self) -> bool:
-        """Reads one block of what waits, the newest text first; whether anything waited.
+        """Reads one block of what waits: what is expected before what is long, the newest text
+        first; whether anything waited.
 
         A text that cannot be read leaves, and holds up no other.
         """
-        if not self._waiting:
+        waiting = self._expected or self._waiting
+        if not waiting:
             return False
-        key, reading = self._waiting.popitem()
-        self._step(reading)
+        key, reading = waiting.popitem()
         if not reading.done:
-            self._waiting[key] = reading
+            alone(self.runtime, self._step(reading))
+        if not reading.done:
+            waiting[key] = reading
         return True
 
     def _begin(self, document: Document, whole: bool) -> _Reading:
@@ -107,6 +118,7 @@ class Reader:
         """
         key = document.workspace, document.path
         self._waiting.pop(key, None)
+        self._expected.pop(key, None)
         newest = self._workspaces.project(*key)
         begun = self._next.pop(key, newest)
         reading = self._known(document, newest if whole or _is_outdated(begun, newest) else begun)
@@ -139,12 +151,12 @@ class Reader:
         _put(self._waiting, key, reading)
         _put(self._next, key, reading.project)
 
-    def _step(self, reading: _Reading) -> None:
+    def _step(self, reading: _Reading) -> Generator[Piece, Read, None]:
         """Reads the path where nothing is known, else on to the end of a block."""
         origin, position = reading.origin, reading.position
         if reading.snapshot is None:
             symbols = alphabet.encode_path(origin.name.path)
-            state = self._runtime.initial_state()
+            state = self.runtime.initial_state()
             own = self._files.of_path(origin)
         else:
             end = min(len(origin.text), (position // BLOCK + 1) * BLOCK)
@@ -152,7 +164,7 @@ class Reader:
             own = self._files.along(origin, position, end)
             position = end
         memories = Memories(reading.memory, own)
-        log_probs, after = self._runtime.read(symbols[:, None], state, memories)
+        log_probs, after = yield Piece(symbols[:, None], state, memories)
         snapshot = Snapshot(after, log_probs[-1, 0].copy())
         self._snapshots.put(origin, position, snapshot)
         reading.position, reading.snapshot = position, snapshot

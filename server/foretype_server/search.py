@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foretype_models import alphabet
-from foretype_models.runtime import Runtime
+from foretype_models.runtime import Piece, Read
 from foretype_server import utf8
 from foretype_server.boundaries import Progress, ends_token
 from foretype_server.states import Snapshot
@@ -102,9 +102,10 @@ class _Finished:
 
 
 def search(
-    runtime: Runtime, start: Snapshot, progress: Progress, options: Options
-) -> Generator[None, None, list[Candidate]]:
-    """The most probable continuations, best first; yields after every step of the network.
+    start: Snapshot, progress: Progress, options: Options
+) -> Generator[Piece, Read, list[Candidate]]:
+    """The most probable continuations, best first; yields each step of the network, and is
+    sent what came of it.
 
     A beam as wide as the number of candidates. For one candidate this is the greedy
     continuation, the one that `stream` gives character by character.
@@ -118,9 +119,8 @@ def search(
         live = [hypothesis for _, hypothesis in expansions]
         state = state.take([parent for parent, _ in expansions])
         symbols = np.array([[h.written[-1] for h in live]], dtype=np.int64)
-        after, state = runtime.read(symbols, state, start.memories)
+        after, state = yield Piece(symbols, state, start.memories)
         log_probs = after[0]
-        yield
     return finished.best()
 
 
@@ -178,9 +178,10 @@ class Character:
 
 
 def stream(
-    runtime: Runtime, start: Snapshot, progress: Progress, options: Options
-) -> Generator[list[Character | Stop], None, list[Character | Stop]]:
+    start: Snapshot, progress: Progress, options: Options
+) -> Generator[Piece | list[Character | Stop], Read, list[Character | Stop]]:
     """The greedy continuation, yielded as its characters are decided; at last why it ended.
+    Between them come steps of the network, as from `search`.
 
     With a bound on confidence a character is decided when its token is; without one at once.
     """
@@ -198,7 +199,7 @@ def stream(
         characters = _characters(hypothesis.ended("length", decided))
         yield characters[sent:]
         sent = len(characters)
-        after, state = runtime.read(np.array([[symbol]]), state, start.memories)
+        after, state = yield Piece(np.array([[symbol]]), state, start.memories)
         log_probs = after[0, 0]
 
 
@@ -206,9 +207,7 @@ def _characters(candidate: Candidate) -> list[Character | Stop]:
     return [Character(t, p) for t, p in zip(candidate.text, candidate.confidences, strict=True)]
 
 
-def predict(
-    runtime: Runtime, start: Snapshot, count: int
-) -> Generator[None, None, list[tuple[str, float]]]:
+def predict(start: Snapshot, count: int) -> Generator[Piece, Read, list[tuple[str, float]]]:
     """The `count` most probable next characters with their probabilities, best first; the
     empty string stands for the end of the file.
 
@@ -227,9 +226,8 @@ def predict(
         else:
             if written:
                 byte = np.array([[written[-1]]])
-                after, state = runtime.read(byte, snapshot.state, start.memories)
+                after, state = yield Piece(byte, snapshot.state, start.memories)
                 snapshot = Snapshot(state, after[0, 0])
-                yield
             parts.extend(_continued(log_prob, written, snapshot))
     return found
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foretype_models import alphabet
-from foretype_models.inputs import Memories
+from foretype_models import alphabet, bundle
+from foretype_models.inputs import NO_MEMORIES, Contexts, Found, Memories
 from foretype_models.memory import Answers, answers
-from foretype_models.runtime import Runtime
+from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server.compute import Compute
 from foretype_server.documents import Document, Limits, Timings
 from foretype_server.engine import Engine
@@ -58,10 +59,10 @@ def engine(runtime: Runtime) -> Generator[Engine]:
     engine.close()
 
 
-@pytest.fixture(scope="module")
-def long_lived(runtime: Runtime) -> Generator[Engine]:
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def long_lived(tiny_model: Path, request: pytest.FixtureRequest) -> Generator[Engine]:
     """Keeps what it has read from one example to the next, and not for long."""
-    engine = Engine(runtime, snapshot_bytes=100_000)
+    engine = Engine(Runtime(bundle.load(tiny_model), request.param), snapshot_bytes=100_000)
     yield engine
     engine.close()
 
@@ -74,16 +75,31 @@ def long_lived(runtime: Runtime) -> Generator[Engine]:
     inserted=st.text(alphabet="abc(){};\n é€", max_size=8),
 )
 def test_edits_and_jumps_change_no_answer(
-    runtime: Runtime, long_lived: Engine, cursor: int, start: int, deleted: int, inserted: str
+    long_lived: Engine, cursor: int, start: int, deleted: int, inserted: str
 ) -> None:
-    """Bit for bit in fp32: as a fresh engine answers, so does one that has read other things."""
+    """Bit for bit: as a fresh engine answers, so does one that has read other things."""
     text = 3 * TEXT
     edited = text[:start] + inserted + text[start + deleted :]
     document = _document(edited[:cursor], edited[cursor:])
-    fresh = Engine(runtime)
+    fresh = Engine(long_lived.runtime)
     try:
         assert _complete(long_lived, document)[0] == _complete(fresh, document)[0]
     finally:
+        fresh.close()
+
+
+async def test_what_others_ask_meanwhile_changes_no_answer(long_lived: Engine) -> None:
+    """Nor how many they are, what they write, and when their steps are taken along."""
+    documents = [
+        _document(TEXT[: 20 * number] + f"int other{number} = {number}", workspace=f"w{number % 3}")
+        for number in range(16)
+    ]
+    together = await asyncio.gather(
+        *(long_lived.complete(document, LIMITS, Timings()) for document in documents)
+    )
+    for document, found in zip(documents, together, strict=True):
+        fresh = Engine(long_lived.runtime)
+        assert await fresh.complete(document, LIMITS, Timings()) == found
         fresh.close()
 
 
@@ -158,14 +174,15 @@ def test_scores_are_those_of_the_network(engine: Engine, runtime: Runtime) -> No
 class _Endless:
     """A job that goes on until it is given up."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self.started, self.given_up = threading.Event(), threading.Event()
+        self._piece = Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
 
-    def work(self) -> Generator[None, None, None]:
+    def work(self) -> Generator[Piece, Read, None]:
         try:
             while True:
                 self.started.set()
-                yield
+                yield self._piece
         finally:
             self.given_up.set()
 
@@ -174,8 +191,8 @@ async def _until(event: threading.Event) -> None:
     assert await asyncio.to_thread(event.wait, 30)
 
 
-async def test_cancelling_frees_the_compute_thread() -> None:
-    compute, endless = Compute(capacity=1), _Endless()
+async def test_cancelling_frees_the_compute_thread(runtime: Runtime) -> None:
+    compute, endless = Compute(runtime, capacity=1), _Endless(runtime)
     task = asyncio.create_task(compute.run(endless.work()))
     await _until(endless.started)
     task.cancel()
@@ -183,23 +200,23 @@ async def test_cancelling_frees_the_compute_thread() -> None:
     compute.close()
 
 
-async def test_more_than_its_capacity_is_refused_at_once() -> None:
-    compute, endless = Compute(capacity=1), _Endless()
+async def test_more_than_its_capacity_is_refused_at_once(runtime: Runtime) -> None:
+    compute, endless = Compute(runtime, capacity=1), _Endless(runtime)
     task = asyncio.create_task(compute.run(endless.work()))
     await _until(endless.started)
     with pytest.raises(Overloaded, match="1 requests are under way; try again"):
-        await compute.run(_Endless().work())
+        await compute.run(_Endless(runtime).work())
     task.cancel()
     await _until(endless.given_up)
     compute.close()
 
 
-async def test_short_work_is_done_while_long_work_is_under_way() -> None:
-    def short() -> Generator[None, None, str]:
-        yield
+async def test_short_work_is_done_while_long_work_is_under_way(runtime: Runtime) -> None:
+    def short() -> Generator[Piece, Read, str]:
+        yield Piece(np.zeros((9, 1), np.int64), runtime.initial_state())
         return "done"
 
-    compute, endless = Compute(capacity=2), _Endless()
+    compute, endless = Compute(runtime, capacity=2), _Endless(runtime)
     task = asyncio.create_task(compute.run(endless.work()))
     await _until(endless.started)
     assert await compute.run(short()) == "done"
@@ -208,7 +225,55 @@ async def test_short_work_is_done_while_long_work_is_under_way() -> None:
     compute.close()
 
 
-async def test_the_background_has_its_turn_when_there_is_no_job() -> None:
+async def test_steps_of_all_work_are_taken_together(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    read_together = runtime.read_together
+
+    def counting(pieces: Sequence[Piece]) -> list[Read]:
+        batches.append(len(pieces))
+        return read_together(pieces)
+
+    monkeypatch.setattr(runtime, "read_together", counting)
+    compute, works = Compute(runtime, capacity=5), [_Endless(runtime) for _ in range(5)]
+    tasks = [asyncio.create_task(compute.run(work.work())) for work in works]
+    for work in works:
+        await _until(work.started)
+    seen = len(batches)
+    while max(batches[seen:], default=0) < 5:
+        await asyncio.sleep(0.01)
+    tasks[0].cancel()
+    await _until(works[0].given_up)
+    seen = len(batches) + 1
+    while len(batches) < seen + 5:
+        await asyncio.sleep(0.01)
+    assert set(batches[seen:]) == {4}
+    await asyncio.to_thread(compute.close)
+
+
+async def test_who_cannot_be_read_fails_alone(runtime: Runtime) -> None:
+    class Broken:
+        def look_up(self, contexts: Contexts) -> Found:
+            raise MemoryError("of one alone")
+
+    def reads(memories: Memories) -> Generator[Piece, Read, str]:
+        for _ in range(50):
+            yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state(), memories)
+        return "done"
+
+    compute = Compute(runtime, capacity=2)
+    well, ill = await asyncio.gather(
+        compute.run(reads(NO_MEMORIES)),
+        compute.run(reads(Memories(file=Broken()))),
+        return_exceptions=True,
+    )
+    assert well == "done"
+    assert isinstance(ill, MemoryError)
+    compute.close()
+
+
+async def test_the_background_has_its_turn_when_there_is_no_job(runtime: Runtime) -> None:
     left, read = 3, threading.Event()
 
     def background() -> bool:
@@ -220,7 +285,7 @@ async def test_the_background_has_its_turn_when_there_is_no_job() -> None:
             read.set()
         return left > 0
 
-    compute, endless = Compute(capacity=1, background=background), _Endless()
+    compute, endless = Compute(runtime, 1, background), _Endless(runtime)
     task = asyncio.create_task(compute.run(endless.work()))
     await _until(endless.started)
     assert left == 3
@@ -229,24 +294,24 @@ async def test_the_background_has_its_turn_when_there_is_no_job() -> None:
     await asyncio.to_thread(compute.close)
 
 
-async def test_closing_does_not_wait_for_the_background() -> None:
+async def test_closing_does_not_wait_for_the_background(runtime: Runtime) -> None:
     started = threading.Event()
 
     def background() -> bool:
         started.set()
         return True
 
-    def short() -> Generator[None, None, None]:
-        yield
+    def short() -> Generator[Piece, Read, None]:
+        yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
 
-    compute = Compute(capacity=1, background=background)
+    compute = Compute(runtime, 1, background)
     await compute.run(short())
     await _until(started)
     await asyncio.to_thread(compute.close)
 
 
-async def test_closing_gives_up_what_is_under_way() -> None:
-    compute, endless = Compute(capacity=1), _Endless()
+async def test_closing_gives_up_what_is_under_way(runtime: Runtime) -> None:
+    compute, endless = Compute(runtime, capacity=1), _Endless(runtime)
     task = asyncio.create_task(compute.run(endless.work()))
     await _until(endless.started)
     await asyncio.to_thread(compute.close)

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from foretype_models import alphabet, inputs
 from foretype_models.runtime import Runtime
 from foretype_server import recall
+from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
 from foretype_server.reading import MAX_WAITING, NEAR, Reader
 from foretype_server.recall import memory_lengths
 from foretype_server.states import Snapshot
 from foretype_server.workspaces import Workspaces
-from tests.server.work import result
 
 LINE = b"        this.habitat = habitat;\n"
 COLD = Document("w", "Zoo.java", LINE * (6 * NEAR // len(LINE)), b"")
@@ -35,7 +35,7 @@ def reader(runtime: Runtime) -> Reader:
 
 def _read(reader: Reader, document: Document, whole: bool = False) -> tuple[Snapshot, Timings]:
     timings = Timings()
-    return result(reader.read(document, whole, timings)), timings
+    return alone(reader.runtime, reader.read(document, whole, timings)), timings
 
 
 def _same(one: Snapshot, other: Snapshot) -> bool:
@@ -236,3 +236,32 @@ def test_what_is_remembered_of_a_long_text_does_not_depend_on_how_it_was_read(
     hashes = inputs.context_hashes(runtime.architecture.ngrams, context, early[:-1, None])
     assert known.look_up(hashes)[-1].all()
     assert not memories.file.look_up(hashes)[-1].any()
+
+
+def test_when_a_suggestion_is_accepted_nothing_is_left_to_read(reader: Reader) -> None:
+    document = replace(COLD, prefix=LINE)
+    _read(reader, document)
+    reader.expect(document, LINE)
+    _finish_background(reader)
+    accepted, timings = _read(reader, replace(COLD, prefix=LINE + LINE))
+    assert timings.read_bytes == 0
+    assert _same(accepted, _read(_new(reader.runtime), replace(COLD, prefix=LINE + LINE))[0])
+
+
+def test_what_is_typed_otherwise_than_expected_is_read_as_if_nothing_had_been(
+    reader: Reader,
+) -> None:
+    document = replace(COLD, prefix=LINE)
+    _read(reader, document)
+    reader.expect(document, LINE)
+    _finish_background(reader)
+    other = replace(COLD, prefix=LINE + LINE[:9] + b"x" + LINE)
+    assert _same(_read(reader, other)[0], _read(_new(reader.runtime), other)[0])
+
+
+def test_a_long_text_is_read_before_what_may_follow_it(reader: Reader) -> None:
+    _read(reader, COLD)
+    reader.expect(COLD, LINE)
+    _finish_background(reader)
+    assert _read(reader, COLD)[1].context_bytes == len(COLD.prefix)
+    assert _read(reader, replace(COLD, prefix=COLD.prefix + LINE))[1].read_bytes == len(LINE)

@@ -11,9 +11,10 @@ from foretype_models import alphabet
 from foretype_models.runtime import Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
+from foretype_server.compute import alone
 from foretype_server.search import Candidate, Character, Options
 from foretype_server.states import Snapshot
-from tests.server.work import events_and_result, result
+from tests.server.work import events_and_result
 
 PATH = "src/main/java/org/example/zoo/Gorilla0.java"
 PREFIX = "package org.example.zoo;\n\nimport java.util.List;\n\n/**\n * A Gorilla0 that lives"
@@ -34,7 +35,8 @@ def _search(
     confidence: float = 0.0,
 ) -> list[Candidate]:
     options = Options(candidates, length, confidence)
-    return result(search.search(runtime, _after(runtime, prefix), Progress(until, b""), options))
+    work = search.search(_after(runtime, prefix), Progress(until, b""), options)
+    return alone(runtime, work)
 
 
 def test_it_completes_what_all_files_have_in_common(runtime: Runtime) -> None:
@@ -63,8 +65,8 @@ def test_the_log_probability_is_that_of_the_text_and_its_end(runtime: Runtime) -
 def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtime) -> None:
     [candidate] = _search(runtime)
     options = Options(1, 200, 0.0)
-    work = search.stream(runtime, _after(runtime, PREFIX), Progress("line", b""), options)
-    parts, rest = events_and_result(work)
+    work = search.stream(_after(runtime, PREFIX), Progress("line", b""), options)
+    parts, rest = events_and_result(runtime, work)
     *characters, stop = [item for part in [*parts, rest] for item in part]
     assert all(isinstance(item, Character) for item in characters)
     assert "".join(c.text for c in characters if isinstance(c, Character)) == candidate.text
@@ -90,7 +92,7 @@ def test_the_length_is_a_bound_in_bytes(runtime: Runtime) -> None:
 
 
 def test_predictions_are_characters_and_sum_to_less_than_one(runtime: Runtime) -> None:
-    found = result(search.predict(runtime, _after(runtime, PREFIX), 100))
+    found = alone(runtime, search.predict(_after(runtime, PREFIX), 100))
     probabilities = [probability for _, probability in found]
     assert found[0][0] == " "
     assert all(len(text) <= 1 for text, _ in found)

@@ -7,6 +7,7 @@ from foretype_models.memory import Answers, TextMemory
 from foretype_models.runtime import Runtime, State
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
+from foretype_server.compute import alone
 from foretype_server.search import Candidate, Options
 from foretype_server.states import Snapshot
 from foretype_training.measure import Known
@@ -43,13 +44,7 @@ class Along:
         """What the engine suggests here where nothing stands after the cursor, best first."""
         last = self._text[self.at - 1] if self.at else ord("\n")
         progress = Progress(until=until, after_cursor=b"", last=last)
-        work = search.search(self._runtime, self._snapshot, progress, options)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                found: list[Candidate] = end.value
-                return found
+        return alone(self._runtime, search.search(self._snapshot, progress, options))
 
     def _read(self, start: int, stop: int, state: State) -> Snapshot:
         """Reads symbols of the file; the memories are those for what may follow."""
