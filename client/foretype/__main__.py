@@ -130,6 +130,10 @@ def serve(
     model: Model = "java",
     precision: PrecisionOption = Precision.AUTO,
     reflection: Annotated[bool, typer.Option(help="Let clients list the services.")] = True,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve metrics there, for Prometheus."),
+    ] = None,
     until_stdin_closes: Annotated[
         bool,
         typer.Option("--until-stdin-closes", help="End with the process that started this one."),
@@ -143,6 +147,7 @@ def serve(
         model=model,
         precision=precision.value,
         reflection=reflection,
+        metrics=metrics,
         until_stdin_closes=until_stdin_closes,
     )
 

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server.errors import Overloaded
+from foretype_server.observer import NO_OBSERVER, Observer
 
 MAX_TOGETHER = 256
 """Symbols that are read in one run, whose length is how long work that is new may wait."""
@@ -85,9 +86,14 @@ class Compute:
     """
 
     def __init__(
-        self, runtime: Runtime, capacity: int, background: Callable[[], bool] = lambda: False
+        self,
+        runtime: Runtime,
+        capacity: int,
+        background: Callable[[], bool] = lambda: False,
+        observer: Observer = NO_OBSERVER,
     ) -> None:
         self._runtime = runtime
+        self._observer = observer
         self._capacity = capacity
         self._background = background
         self._jobs: list[_Job[Any]] = []
@@ -121,6 +127,10 @@ class Compute:
                 yield item
         finally:
             result.cancel()
+
+    @property
+    def under_way(self) -> int:
+        return len(self._jobs)
 
     def close(self) -> None:
         """Gives up what is under way and ends the thread."""
@@ -200,7 +210,10 @@ class Compute:
     def _read(self, pieces: Sequence[Piece]) -> Sequence[Read | Exception]:
         """What came of each: where the run of all fails, whoever it is that it fails for."""
         try:
-            return self._runtime.read_together(pieces)
+            read = self._runtime.read_together(pieces)
+            texts = sum(piece.state.batch for piece in pieces)
+            self._observer.has_read(texts, len(pieces[0].symbols))
+            return read
         except Exception as error:
             if len(pieces) == 1:
                 return [error]

@@ -20,6 +20,7 @@ from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import Compute
 from foretype_server.documents import Document, Limits, Timings
+from foretype_server.observer import NO_OBSERVER, Observer
 from foretype_server.reading import Reader
 from foretype_server.recall import memory_lengths
 from foretype_server.search import Candidate, Character, Stop
@@ -52,12 +53,17 @@ class Engine:
     """
 
     def __init__(
-        self, runtime: Runtime, snapshot_bytes: int = SNAPSHOT_BYTES, capacity: int = CAPACITY
+        self,
+        runtime: Runtime,
+        snapshot_bytes: int = SNAPSHOT_BYTES,
+        capacity: int = CAPACITY,
+        observer: Observer = NO_OBSERVER,
     ) -> None:
         self.runtime = runtime
+        self._observer = observer
         self.workspaces = Workspaces(memory_lengths(runtime.architecture))
         self._reader = Reader(runtime, self.workspaces, snapshot_bytes)
-        self._compute = Compute(runtime, capacity, self._reader.read_in_background)
+        self._compute = Compute(runtime, capacity, self._reader.read_in_background, observer)
 
     @property
     def model(self) -> Description:
@@ -66,6 +72,16 @@ class Engine:
     @property
     def precision(self) -> Precision:
         return self.runtime.precision
+
+    @property
+    def snapshot_bytes(self) -> int:
+        """What the snapshots take."""
+        return self._reader.snapshot_bytes
+
+    @property
+    def under_way(self) -> int:
+        """Requests that are being answered or wait for it."""
+        return self._compute.under_way
 
     def close(self) -> None:
         """Gives up what is under way."""
@@ -80,6 +96,7 @@ class Engine:
             start = yield from self._reader.read(document, limits.whole_prefix, timings)
             progress = _progress(document, limits.until)
             found = yield from _timed(timings, search.search(start, progress, limits.options))
+            self._observer.has_answered(timings)
             if found:
                 self._reader.expect(document, found[0].text.encode())
             return found
@@ -94,8 +111,9 @@ class Engine:
         def work() -> Generator[Piece | list[Character | Stop], Read, list[Character | Stop]]:
             start = yield from self._reader.read(document, limits.whole_prefix, timings)
             progress = _progress(document, limits.until)
-            found = search.stream(start, progress, limits.options)
-            return (yield from _timed(timings, found))
+            found = yield from _timed(timings, search.stream(start, progress, limits.options))
+            self._observer.has_answered(timings)
+            return found
 
         return self._compute.stream(work())
 
@@ -171,9 +189,14 @@ def _progress(document: Document, until: Until) -> Progress:
 
 
 def _timed(timings: Timings, search: Generator[Y, Read, T]) -> Generator[Y, Read, T]:
-    """The same search; notes how long it took, the steps of others in between included."""
+    """The same search; notes its steps and how long it took, others' steps between included."""
     began = perf_counter()
     try:
-        return (yield from search)
+        event = next(search)
+        while True:
+            timings.search_steps += isinstance(event, Piece)
+            event = search.send((yield event))
+    except StopIteration as end:
+        return end.value
     finally:
         timings.search = perf_counter() - began

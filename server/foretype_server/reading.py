@@ -85,6 +85,10 @@ class Reader:
         assert reading.snapshot is not None
         return replace(reading.snapshot, memories=memories)
 
+    @property
+    def snapshot_bytes(self) -> int:
+        return self._snapshots.nbytes
+
     def expect(self, document: Document, suggested: bytes) -> None:
         """Leaves it to the background to read on to a suggestion's end: when it is accepted,
         nothing is left to read. Where the document itself waits to be read, that comes first.

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -36,6 +36,9 @@ from foretype_server.engine import Engine
 from foretype_server.errors import ServingError
 from foretype_server.services import CompletionService, ModelsService, WorkspaceService
 
+if TYPE_CHECKING:
+    from foretype_server.metrics import Metrics
+
 GRACE = 2.0  # seconds that calls under way have to end when the server stops
 MAX_CALLS = 256
 _OPTIONS = [
@@ -52,10 +55,20 @@ _SERVICES = [
 class Server:
     """The engine behind its services. Used inside one event loop."""
 
-    def __init__(self, runtime: Runtime, reflection: bool = True) -> None:
-        self._engine = Engine(runtime)
+    def __init__(
+        self, runtime: Runtime, reflection: bool = True, metrics: Metrics | None = None
+    ) -> None:
+        if metrics is None:
+            self._engine = Engine(runtime)
+        else:
+            self._engine = Engine(runtime, observer=metrics)
+            metrics.watch(self._engine)
         self._health = cast(Any, health).aio.HealthServicer()  # its stubs do not know of aio
-        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+        self._server = grpc.aio.server(
+            interceptors=[metrics.interceptor()] if metrics else [],
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=MAX_CALLS,
+        )
         completion_pb2_grpc.add_CompletionServicer_to_server(
             CompletionService(self._engine), self._server
         )
@@ -90,18 +103,24 @@ def _bind(server: grpc.aio.Server, listen: str) -> str:
     path = listen.removeprefix("unix:")
     if path != listen:
         return _bind_socket(server, Path(path))
+    host, _ = _loopback(listen, "unix:PATH or HOST:PORT")
+    try:
+        return f"{host}:{server.add_insecure_port(listen)}"
+    except RuntimeError as error:
+        raise ServingError(f"cannot listen at {listen}: is the port in use?") from error
+
+
+def _loopback(listen: str, forms: str) -> tuple[str, int]:
+    """The host and port of an address that nobody else on the network reaches."""
     host, _, port = listen.rpartition(":")
     if not (host and port.isdecimal() and int(port) < 2**16):
-        raise ServingError(f"cannot listen at {listen!r}: give unix:PATH or HOST:PORT")
+        raise ServingError(f"cannot listen at {listen!r}: give {forms}")
     if not _is_loopback(host.strip("[]")):
         raise ServingError(
             f"cannot listen at {listen}: anybody on the network could read your code there;"
             " use 127.0.0.1 or a Unix socket"
         )
-    try:
-        return f"{host}:{server.add_insecure_port(listen)}"
-    except RuntimeError as error:
-        raise ServingError(f"cannot listen at {listen}: is the port in use?") from error
+    return host, int(port)
 
 
 def _is_loopback(host: str) -> bool:
@@ -153,22 +172,52 @@ def open_runtime(model: str, precision: str) -> Runtime:
 
 
 def run(
-    listen: str, *, model: str, precision: str, reflection: bool, until_stdin_closes: bool
+    listen: str,
+    *,
+    model: str,
+    precision: str,
+    reflection: bool,
+    metrics: str | None,
+    until_stdin_closes: bool,
 ) -> None:
-    """Serves until SIGINT or SIGTERM. Raises BundleError and ServingError."""
+    """Serves until SIGINT or SIGTERM, `metrics` over HTTP at that HOST:PORT if given. Raises
+    BundleError and ServingError."""
     logging.basicConfig(format="foretype: %(message)s", level=logging.INFO)
     runtime = open_runtime(model, precision)
-    asyncio.run(_serve(runtime, listen, reflection, until_stdin_closes))
+    with _metrics(metrics) as counting:
+        asyncio.run(_serve(runtime, listen, reflection, counting, until_stdin_closes))
 
 
-async def _serve(runtime: Runtime, listen: str, reflection: bool, until_stdin_closes: bool) -> None:
+@contextmanager
+def _metrics(listen: str | None) -> Generator[Metrics | None]:
+    if listen is None:
+        yield None
+        return
+    from foretype_server.metrics import Metrics  # which few ask for
+
+    host, port = _loopback(listen, "--metrics HOST:PORT")
+    metrics = Metrics()
+    stop = metrics.serve(host.strip("[]"), port)
+    try:
+        yield metrics
+    finally:
+        stop()
+
+
+async def _serve(
+    runtime: Runtime,
+    listen: str,
+    reflection: bool,
+    metrics: Metrics | None,
+    until_stdin_closes: bool,
+) -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     if until_stdin_closes:
         watch = threading.Thread(target=_watch_stdin, args=(loop, stopping), daemon=True)
         watch.start()
-    server = Server(runtime, reflection)
+    server = Server(runtime, reflection, metrics)
     address = await server.start(listen)
     model = runtime.description
     print(f"serving {model.name} {model.version} ({runtime.precision}) at {address}", flush=True)
