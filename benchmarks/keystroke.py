@@ -38,6 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from foretype.client import AsyncClient, Document, Limits
+from served import served
 
 EXAMPLE = Path(__file__).parent / "example/src/main/java/org/example/text/Words.java"
 PATH = "src/main/java/org/example/text/Words.java"
@@ -195,22 +196,6 @@ async def _type(typist: Typist, prefix: str, suffix: str) -> list[float]:
 
 
 @asynccontextmanager
-async def grpc_client(model: str) -> AsyncGenerator[AsyncClient]:
-    with TemporaryDirectory(prefix="foretype-") as folder:
-        address = f"unix:{folder}/s"
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "foretype", "serve", "--listen", address, "--model", model),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        async with AsyncClient(address) as client:
-            await client.wait_until_serving()
-            await client.remember(WORKSPACE, project())
-            yield client
-        process.terminate()
-        await process.wait()
-
-
-@asynccontextmanager
 async def lsp_client(model: str, root: Path) -> AsyncGenerator[LanguageClient]:
     client = LanguageClient("benchmark", "1")
     await client.start_io(sys.executable, "-m", "foretype", "lsp", "--model", model)
@@ -244,7 +229,8 @@ async def lsp_client(model: str, root: Path) -> AsyncGenerator[LanguageClient]:
 
 async def run(model: str, repeats: int) -> list[Row]:
     rows: list[Row] = []
-    async with grpc_client(model) as grpc:
+    async with served(model) as server, AsyncClient(server.address) as grpc:
+        await grpc.remember(WORKSPACE, project())
         for lines in SIZES:
             names = [f"{lines}/{n}/{PATH}" for n in range(repeats)]
             rows.append(await measure([OverGrpc(grpc, name) for name in names], lines, "gRPC"))

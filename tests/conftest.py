@@ -12,10 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from foretype.client import Client
 from foretype_models import bundle
 from foretype_models.runtime import Runtime
+
+settings.register_profile("house", deadline=None)  # how long a test takes is no test
+settings.load_profile("house")
 
 FORETYPE = [sys.executable, "-m", "foretype"]
 

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 from foretype_models import alphabet
 from foretype_models.alphabet import Symbols
@@ -150,9 +149,9 @@ def confidence_class(
     best: npt.NDArray[np.integer[Any]], total: npt.NDArray[np.integer[Any]]
 ) -> npt.NDArray[np.int64]:
     """From 0 to CLASSES - 1: how often a context was seen, and the best symbol's share of it."""
-    seen = np.digitize(total, (2, 4, 10))
-    share = np.digitize(best / np.maximum(total, 1), (0.4, 0.8, 1.0))
-    return seen * 4 + share
+    share = best / np.maximum(total, 1)
+    seen = (total >= 2).astype(np.int64) + (total >= 4) + (total >= 10)
+    return seen * 4 + (share >= 0.4) + (share >= 0.8) + (share >= 1)
 
 
 def rows(architecture: Architecture) -> int:
@@ -186,12 +185,25 @@ def context_hashes(lengths: tuple[int, ...], context: Symbols, symbols: Symbols)
     `context`, for each n: (time, batch, lengths). Reading in parts gives the same hashes."""
     longest = len(context) + 1
     keys = (np.concatenate((context, symbols)) + 1).astype(np.uint64)
-    if len(symbols) == 1:  # a step of a search, where making a view takes longer than its use
-        windows = keys[None, ::-1].swapaxes(1, 2)
+    if len(symbols) == 1:  # a step of a search: no more than the last n
+        codes = keys[None, ::-1].swapaxes(1, 2) @ _terms(lengths, longest)
     else:
-        windows = sliding_window_view(keys, longest, axis=0)[..., ::-1]
-    codes = windows @ _terms(lengths, longest)  # (time, batch, longest) before
+        codes = _codes(lengths, keys, len(symbols))
     return (((codes ^ (codes >> _SHIFT)) * _FINALIZER) >> _HIGH_HALF).astype(np.uint32)
+
+
+def _codes(
+    lengths: tuple[int, ...], keys: npt.NDArray[np.uint64], time: int
+) -> npt.NDArray[np.uint64]:
+    """For the last `time` keys at once: (time, batch, lengths)."""
+    codes = np.empty((time, keys.shape[1], len(lengths)), dtype=np.uint64)
+    code = np.zeros(codes.shape[:2], dtype=np.uint64)
+    last = len(keys) - time
+    for n in range(1, max(lengths, default=0) + 1):
+        code += keys[last - n + 1 :][:time] * _POWERS[n - 1]
+        if n in lengths:
+            codes[..., lengths.index(n)] = code
+    return codes
 
 
 @cache

@@ -195,12 +195,27 @@ def _sorted(
 def _occurrences(lengths: tuple[int, ...], symbols: Symbols) -> _Occurrences:
     """Those in a text, sorted."""
     valid = max(0, len(symbols) - 1)
-    keys = _keys(_hashes(lengths, symbols[:-1]), np.arange(valid)[:, None]).ravel()
-    keys.sort()
+    keys = _sorted_keys(_hashes(lengths, symbols[:-1]))
     followers = symbols[1:][(keys & _POSITIONS).astype(np.int64)]
     starts = run_starts(keys >> _POSITION_BITS)
     records = _Record.of(followers, _since(starts | run_starts(followers)), _since(starts))
     return _sorted(keys, records, valid, len(lengths))
+
+
+def _sorted_keys(contexts: Contexts) -> npt.NDArray[np.uint64]:
+    """The keys of contexts (n, lengths) at positions from 0 on.
+
+    Sorted by halves of the hash, for which numpy has a radix sort that keeps the order of
+    positions: several times faster than sorting the keys.
+    """
+    parts: list[npt.NDArray[np.uint64]] = []
+    for length, column in zip(_LENGTHS, contexts.T, strict=False):
+        order = np.argsort(column.astype(np.uint16), kind="stable")
+        high = (column >> np.uint32(16)).astype(np.uint16)
+        order = order[np.argsort(high[order], kind="stable")]
+        hashed = column[order].astype(np.uint64) << _POSITION_BITS
+        parts.append(length | hashed | order.astype(np.uint64))
+    return np.concatenate(parts or [np.zeros(0, np.uint64)])
 
 
 def _keys(contexts: Contexts, positions: Counts) -> npt.NDArray[np.uint64]:

@@ -32,7 +32,7 @@ def _splits_line_end(text: str, offset: int) -> bool:
     return text[offset - 1 : offset + 1] == "\r\n"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), texts, encodings)
 def test_edits_are_those_of_a_plain_text(
     data: st.DataObject, text: str, encoding: Encoding
@@ -51,14 +51,12 @@ def test_edits_are_those_of_a_plain_text(
         assert document.lines == _open(text).lines
 
 
-@settings(deadline=None)
 @given(texts)
 def test_lines_end_where_lsp_says(text: str) -> None:
     parts = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
     assert _open(text).lines == parts
 
 
-@settings(deadline=None)
 @given(st.data(), texts, encodings)
 def test_a_text_is_cut_at_the_position(data: st.DataObject, text: str, encoding: Encoding) -> None:
     offset = data.draw(st.integers(0, len(text)).filter(lambda at: not _splits_line_end(text, at)))

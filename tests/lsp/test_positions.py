@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from foretype_lsp.positions import Encoding, to_code_points, to_code_units
@@ -16,13 +16,11 @@ def _length(text: str, encoding: Encoding) -> int:
     return len(text) if encoder is None else len(text.encode(encoder[0])) // encoder[1]
 
 
-@settings(deadline=None)
 @given(lines, encodings)
 def test_units_are_those_of_the_encoding(line: str, encoding: Encoding) -> None:
     assert to_code_units(line, encoding) == _length(line, encoding)
 
 
-@settings(deadline=None)
 @given(st.data(), lines, encodings)
 def test_a_column_comes_back_as_it_went(data: st.DataObject, line: str, encoding: Encoding) -> None:
     index = data.draw(st.integers(0, len(line)))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
@@ -67,7 +67,6 @@ def test_what_is_typed_along_leaves_the_rest() -> None:
     assert shown.after("a.g", ");") is None
 
 
-@settings(deadline=None)
 @given(st.text("ab"), st.text("ab"), st.text("ab"))
 def test_typing_is_found_between_prefix_and_suffix(prefix: str, typed: str, suffix: str) -> None:
     assert Suggestions(prefix, suffix, []).typed_in(prefix + typed + suffix) == typed

@@ -67,7 +67,7 @@ def long_lived(tiny_model: Path, request: pytest.FixtureRequest) -> Generator[En
     engine.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     cursor=st.integers(0, 3 * len(TEXT)),
     start=st.integers(0, 3 * len(TEXT)),

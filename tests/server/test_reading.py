@@ -136,7 +136,7 @@ def test_the_file_that_was_asked_for_last_is_read_first(reader: Reader) -> None:
     assert _read(reader, files[-2])[1].context_bytes < len(COLD.prefix)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     unit=st.text(alphabet="ab é漢😀", min_size=1, max_size=12),
     line=st.integers(1, 2 * NEAR),

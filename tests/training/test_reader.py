@@ -42,7 +42,7 @@ def _network(sureness: float) -> Network:
 
 
 @given(sureness=st.floats(0.1, 40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_calibration_never_worsens_the_bits_of_its_files(sureness: float) -> None:
     network = _network(sureness)
     before = bits_per_character(network, TEXTS)
