@@ -10,6 +10,7 @@ is read too.
     reading   the rest of the first line, while a long file is read in the background
     whole     how long it then took until all of it was read
     warm      every keystroke of the second line
+    jump      a keystroke somewhere else in the file, whose neighbourhood was read long ago
 
     python benchmarks/keystroke.py [--json] [--model NAME_OR_PATH] [--repeats N]
 """
@@ -42,7 +43,8 @@ from served import served
 
 EXAMPLE = Path(__file__).parent / "example/src/main/java/org/example/text/Words.java"
 PATH = "src/main/java/org/example/text/Words.java"
-SIZES = (100, 5000)  # lines
+SIZES = (100, 5000, 20_000)  # lines
+JUMPS = 5
 WORKSPACE = "benchmark"
 TYPED = "        if (words == null) { return new String(start, end); }"
 
@@ -59,6 +61,7 @@ class Row:
     p50: float
     p95: float
     p99: float
+    jump: float | None  # median over the repeats and JUMPS places; gRPC alone
     keystrokes: int
 
 
@@ -157,7 +160,7 @@ def text(lines: int) -> tuple[str, str]:
 async def measure(typists: list[Typist], lines: int, through: str) -> Row:
     """A typist for each repeat: all of them have a file of their own to open."""
     prefix, suffix = text(lines)
-    cold, reading, whole, warm = (list[float]() for _ in range(4))
+    cold, reading, whole, warm, jumps = (list[float]() for _ in range(5))
     for typist in typists:
         first, *others = await _type(typist, prefix, suffix)
         cold.append(first)
@@ -166,6 +169,8 @@ async def measure(typists: list[Typist], lines: int, through: str) -> Row:
         await typist.wait_until_read(prefix + TYPED)
         whole.append((perf_counter() - began) * 1e3)
         warm += await _type(typist, prefix + TYPED + "\n", suffix)
+        if isinstance(typist, OverGrpc):
+            jumps += await _jump(typist, prefix, suffix)
     p50, p95, p99 = (float(p) for p in np.percentile(warm, (50, 95, 99)))
     total = prefix.count("\n") + suffix.count("\n") + 1
     return Row(
@@ -177,6 +182,7 @@ async def measure(typists: list[Typist], lines: int, through: str) -> Row:
         p50=p50,
         p95=p95,
         p99=p99,
+        jump=_median(jumps) if jumps else None,
         keystrokes=len(warm),
     )
 
@@ -191,6 +197,17 @@ async def _type(typist: Typist, prefix: str, suffix: str) -> list[float]:
     for typed in range(1, len(TYPED) + 1):
         began = perf_counter()
         await typist.suggestion(prefix + TYPED[:typed], suffix)
+        times.append((perf_counter() - began) * 1e3)
+    return times
+
+
+async def _jump(typist: Typist, prefix: str, suffix: str) -> list[float]:
+    """Writes half a line at places all over the file; the milliseconds that each took."""
+    times: list[float] = []
+    for number in range(1, JUMPS + 1):
+        at = prefix.index("\n", len(prefix) * number // (JUMPS + 1)) + 1
+        began = perf_counter()
+        await typist.suggestion(prefix[:at] + TYPED[: len(TYPED) // 2], prefix[at:] + suffix)
         times.append((perf_counter() - began) * 1e3)
     return times
 
@@ -266,10 +283,10 @@ def main() -> None:
         machine = f"{platform.machine()}, {os.cpu_count()} cores"
         print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2))
         return
-    columns = ("through", "lines", "cold ms", "reading", "whole", "warm p50", "p95", "p99")
+    columns = ("through", "lines", "cold ms", "reading", "whole", "warm p50", "p95", "p99", "jump")
     table = Table(*columns, "keystrokes")
     for row in rows:
-        times = (row.cold, row.reading, row.whole, row.p50, row.p95, row.p99)
+        times = (row.cold, row.reading, row.whole, row.p50, row.p95, row.p99, row.jump)
         shown = ("" if t is None else f"{t:,.1f}" for t in times)
         table.add_row(row.through, f"{row.lines:,}", *shown, str(row.keystrokes))
     Console().print(table)
