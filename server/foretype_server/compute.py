@@ -3,8 +3,10 @@
 Work is a generator that yields the pieces it wants read by the network, a block of text or a
 step of a search, and is sent what came of each. Pieces of one length are read in one run,
 whoever they are from: a step for sixteen sessions takes little longer than for one. What has
-used the least time so far is next, and takes the others' along, so a keystroke does not wait
-until somebody's long file is read. Between two runs work can be given up.
+used the least time is next, and takes the others' along, so a keystroke does not wait until
+somebody's long file is read; and what is new begins with as much time as the one that is
+next has used, so however many keystrokes come, the long file is read too. Between two runs
+work can be given up.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class _Job(Generic[T]):
     """Work under way, and the piece that it waits for."""
 
     def __init__(self, work: Generator[Any, Any, T], tell: Callable[[Any], None] | None) -> None:
-        self.seconds = 0.0
+        self.seconds = 0.0  # used, beside what it began with
         self.piece: Piece | None = None
         self.result: Future[T] = Future()
         self._work = work
@@ -97,6 +99,7 @@ class Compute:
         self._capacity = capacity
         self._background = background
         self._jobs: list[_Job[Any]] = []
+        self._clock = 0.0  # what the job that was last next had used
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
@@ -130,7 +133,12 @@ class Compute:
 
     @property
     def under_way(self) -> int:
-        return len(self._jobs)
+        """Jobs that nobody has the result of yet."""
+        with self._changed:
+            return self._under_way()
+
+    def _under_way(self) -> int:
+        return sum(not job.result.done() for job in self._jobs)
 
     def close(self) -> None:
         """Gives up what is under way and ends the thread."""
@@ -141,8 +149,9 @@ class Compute:
 
     def _submit(self, job: _Job[T]) -> Future[T]:
         with self._changed:
-            if len(self._jobs) >= self._capacity:
+            if self._under_way() >= self._capacity:
                 raise Overloaded(f"{self._capacity} requests are under way; try again")
+            job.seconds = self._clock
             self._jobs.append(job)
             self._changed.notify()
         return job.result
@@ -181,6 +190,8 @@ class Compute:
         jobs = [first]
         if first.result.cancelled():
             first.piece = None  # which nobody wants any more
+            return jobs
+        self._clock = max(self._clock, first.seconds)
         if first.piece is None:
             return jobs
         length, together = len(first.piece.symbols), first.piece.symbols.size

@@ -211,6 +211,42 @@ async def test_more_than_its_capacity_is_refused_at_once(runtime: Runtime) -> No
     compute.close()
 
 
+async def test_who_has_an_answer_may_ask_again_at_once(runtime: Runtime) -> None:
+    def short() -> Generator[Piece, Read, None]:
+        yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
+
+    compute = Compute(runtime, capacity=8)
+
+    async def ask() -> None:
+        for _ in range(40):
+            await compute.run(short())
+
+    await asyncio.gather(*(ask() for _ in range(8)))
+    await asyncio.to_thread(compute.close)
+
+
+async def test_long_work_is_done_however_much_short_work_comes(runtime: Runtime) -> None:
+    done = asyncio.Event()
+
+    def short() -> Generator[Piece, Read, None]:
+        yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
+
+    def long() -> Generator[Piece, Read, None]:
+        for _ in range(20):
+            yield Piece(np.zeros((BLOCK, 1), np.int64), runtime.initial_state())
+
+    async def ask() -> None:
+        while not done.is_set():
+            await compute.run(short())
+
+    compute = Compute(runtime, capacity=9)
+    asking = asyncio.gather(*(ask() for _ in range(8)))
+    await compute.run(long())
+    done.set()
+    await asking
+    await asyncio.to_thread(compute.close)
+
+
 async def test_short_work_is_done_while_long_work_is_under_way(runtime: Runtime) -> None:
     def short() -> Generator[Piece, Read, str]:
         yield Piece(np.zeros((9, 1), np.int64), runtime.initial_state())
