@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the shipped `java` model: fetches its corpora from Debian 12's source packages and
-# trains in five steps, on two CPU cores in some six hours.
+# trains in six steps, on two CPU cores in some eight hours.
 #
 #   training/recipes/java/train.sh WORK_FOLDER
 set -euo pipefail
@@ -17,7 +17,11 @@ for package in libcommons-lang3-java libcommons-codec-java libcommons-collection
     libcommons-jexl3-java libcommons-logging-java commons-email libcommons-dbcp-java \
     libcommons-digester-java commons-vfs commons-configuration libjoda-time-java \
     httpcomponents-client httpcomponents-core libslf4j-java libtruth-java javapoet \
-    libokhttp-java mina2 maven ant apache-log4j2; do
+    libokhttp-java mina2 maven ant apache-log4j2 \
+    libspring-java tomcat9 netty jetty9 error-prone-java zookeeper commons-httpclient \
+    libpdfbox2-java libhibernate-validator-java maven-resolver plexus-utils2 libjdom2-java \
+    google-auto-service-java testng libcommons-jxpath-java picocli jcommander cglib \
+    libreflections-java libhamcrest-java; do
     # Of some packages the mirror lacks the packaging; the original is what counts.
     "${apt[@]}" source --download-only --tar-only "$package" || true
 done
@@ -51,4 +55,15 @@ foretype train "$lang" "${root[libcommons-jexl3-java]}" "${root[libcommons-loggi
     "${root[httpcomponents-client]}" "${root[httpcomponents-core]}" "${root[libslf4j-java]}" \
     "${root[libtruth-java]}" "${root[javapoet]}" "${root[libokhttp-java]}" "${root[mina2]}" \
     "${root[maven]}" "${root[ant]}" "${root[apache-log4j2]}" --include '*.java' \
-    --out java --language java --base static/model --config "$recipes/5-memory.toml"
+    --out memory --language java --base static/model --config "$recipes/5-memory.toml"
+spring=${root[libspring-java]} tomcat=${root[tomcat9]}/java/org/apache
+netty=${root[netty]} jetty=${root[jetty9]}
+foretype train "$lang" "$spring"/spring-{core,beans,context,expression,jdbc,messaging} \
+    "$tomcat"/{catalina,tomcat} "$netty"/{buffer,common,transport,handler,codec,codec-http} \
+    "$jetty"/jetty-{server,util,client,io} "${root[error-prone-java]}" "${root[zookeeper]}" \
+    "${root[commons-httpclient]}" "${root[libpdfbox2-java]}" \
+    "${root[libhibernate-validator-java]}" "${root[maven-resolver]}" "${root[plexus-utils2]}" \
+    "${root[libjdom2-java]}" "${root[google-auto-service-java]}" "${root[testng]}" \
+    "${root[libcommons-jxpath-java]}" "${root[picocli]}" "${root[jcommander]}" "${root[cglib]}" \
+    "${root[libreflections-java]}" "${root[libhamcrest-java]}" --include '*.java' \
+    --out java --language java --base memory/model --config "$recipes/6-projects.toml"
