@@ -44,9 +44,9 @@ async def served(model: str, *options: str) -> AsyncGenerator[Served]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, *command, stdout=asyncio.subprocess.DEVNULL
         )
-        async with AsyncClient(address) as client:
-            await client.wait_until_serving()
         try:
+            async with AsyncClient(address) as client:
+                await client.wait_until_serving()
             yield Served(address, process.pid)
         finally:
             process.terminate()

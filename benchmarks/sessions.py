@@ -42,9 +42,11 @@ class Row:
 
 
 async def session(client: AsyncClient, number: int, until: float, times: list[float]) -> None:
-    """Types the same line again and again until then; adds the time of each keystroke."""
+    """Types line after line until then; adds the time of each keystroke."""
     prefix, suffix = text(LINES)
     for typed in cycle(range(1, len(TYPED) + 1)):
+        if typed == 1:
+            prefix += f"\n        // {len(times)}\n"  # or it would all have been read before
         document = Document(
             path=f"src/Words{number}.java",
             workspace=f"session {number}",
@@ -66,8 +68,9 @@ async def measure(model: str, precision: str, seconds: float) -> list[Row]:
     ):
         for sessions in SESSIONS:
             await _type(client, sessions, 1.0)  # until all files have been read
+            began = perf_counter()
             times = await _type(client, sessions, seconds)
-            rate = len(times) / seconds
+            rate = len(times) / (perf_counter() - began)
             p50, p95, p99 = (float(p) * 1e3 for p in np.percentile(times, (50, 95, 99)))
             one = rows[0].keystrokes_per_second if rows else rate
             rows.append(Row(precision, sessions, rate, rate / one, p50, p95, p99))

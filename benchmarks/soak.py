@@ -95,7 +95,9 @@ async def _answer(client: AsyncClient, document: Document) -> str:
     return "OK"
 
 
-async def load(server: Served, client: AsyncClient, sessions: int, minutes: float) -> Any:
+async def load(
+    server: Served, client: AsyncClient, sessions: int, minutes: float
+) -> tuple[Counter[str], float]:
     """Answers by code, and how much the memory grew after the warm-up."""
     seen: Counter[str] = Counter()
     began = perf_counter()
@@ -107,7 +109,7 @@ async def load(server: Served, client: AsyncClient, sessions: int, minutes: floa
     return seen, server.megabytes - warm
 
 
-async def give_up(client: AsyncClient, number: int) -> None:
+async def give_up(client: AsyncClient) -> None:
     document = Document(path="Words.java", workspace="streams", prefix="class Words {\n" * 3)
     stream = cast(Any, client.stream(document, Limits(length=2000), timeout=60))
     async for _ in stream:
@@ -120,7 +122,7 @@ async def streams(server: Served, client: AsyncClient, total: int) -> float:
     warm_up = int(total * WARM_UP)
     warm = server.megabytes
     for first in track(range(0, total, AT_ONCE), "streams", console=Console(stderr=True)):
-        await asyncio.gather(*(give_up(client, first + n) for n in range(AT_ONCE)))
+        await asyncio.gather(*(give_up(client) for _ in range(AT_ONCE)))
         if first <= warm_up:
             warm = server.megabytes
     return server.megabytes - warm

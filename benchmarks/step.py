@@ -33,7 +33,7 @@ from foretype_models.bundle import WEIGHTS, Bundle, Precision
 from foretype_models.inputs import Memories
 from foretype_models.memory import TextMemory
 from foretype_models.network import Network
-from foretype_models.runtime import Runtime
+from foretype_models.runtime import Piece, Runtime
 
 ROUNDS, STEPS = 60, 20
 TEXT = b"package org.example;\n\npublic final class Words {\n    private int count;\n" * 40
@@ -51,15 +51,16 @@ def reading(size: int) -> Callable[[], object]:
     return lambda: np.bitwise_or.reduce(words)
 
 
-def engine_step(runtime: Runtime, batch: int) -> Callable[[], object]:
-    """With the memory of a file."""
-    symbols = np.frombuffer(TEXT, np.uint8).astype(np.int64)
-    memory = TextMemory(runtime.architecture.ngrams, symbols)
-    memories = Memories(file=memory.at(len(symbols)))
-    _, state = runtime.read(symbols[-200:, None], runtime.initial_state(), memories)
-    state = state.take([0] * batch)
-    read = np.full((1, batch), ord("p"), dtype=np.int64)
-    return lambda: runtime.read(read, state, memories)
+def engine_step(runtime: Runtime, texts: int) -> Callable[[], object]:
+    """Of each text with the memory of its own file."""
+    pieces: list[Piece] = []
+    for number in range(texts):
+        symbols = np.frombuffer(TEXT + b"// %d" % number, np.uint8).astype(np.int64)
+        memory = TextMemory(runtime.architecture.ngrams, symbols)
+        memories = Memories(file=memory.at(len(symbols)))
+        _, state = runtime.read(symbols[-200:, None], runtime.initial_state(), memories)
+        pieces.append(Piece(np.full((1, 1), ord("p"), dtype=np.int64), state, memories))
+    return lambda: runtime.read_together(pieces)
 
 
 def network_step(runtime: Runtime, batch: int) -> Callable[[], object]:

@@ -209,7 +209,7 @@ def _sorted_keys(contexts: Contexts) -> npt.NDArray[np.uint64]:
     positions: several times faster than sorting the keys.
     """
     parts: list[npt.NDArray[np.uint64]] = []
-    for length, column in zip(_LENGTHS, contexts.T, strict=False):
+    for length, column in zip(_LENGTHS[: contexts.shape[1]], contexts.T, strict=True):
         order = np.argsort(column.astype(np.uint16), kind="stable")
         high = (column >> np.uint32(16)).astype(np.uint16)
         order = order[np.argsort(high[order], kind="stable")]

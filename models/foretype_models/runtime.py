@@ -26,10 +26,13 @@ _TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.05}
 and how depends on the processor."""
 
 GUARDS = 2
-"""So many units more has each layer of an int8 network: their hidden states are always 1 and
--1, so that activations are rounded by the same range whatever is read."""
-_HELD = 8.5
-"""In the guards' cells: where ONNX Runtime's approximation of tanh is largest."""
+"""So many units more has each layer of an int8 network: their hidden states are always the
+largest and the smallest there can be, so that activations are rounded by the same range
+whatever is read."""
+_HELD = np.append(np.linspace(7, 9.5, 500), (8.47554016, 8.52989388, 8.63546181)).astype(np.float32)
+"""What guards may hold in their cells. ONNX Runtime approximates tanh: its largest value is
+not 1, nor where the argument is largest, and few arguments have it; the last ones here do on
+processors with AVX-512."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,9 @@ class Runtime:
     """A network that is ready to read. `read` may be called from several threads at once.
 
     What is read beside a text never changes what it answers for that. Of `lstm` and `gru` the
-    answer is the same, bit for bit, also in whatever pieces and beside however many others it
-    is read, in fp32 and in int8. (An int8 network that was made before there were guards
-    does not promise the latter, and is given one text at a time.)
+    answer is the same, bit for bit, also in whatever pieces it is read, in fp32 and in int8.
+    (Other cells, and an int8 network that was made before there were guards, are given one
+    text at a time.)
 
     Raises BundleError if the graph cannot be loaded, has other inputs and outputs than its
     description says, or fails its self-test. `self_test=False` leaves that out: who makes a
@@ -106,7 +109,10 @@ class Runtime:
         self._session = _session(bundle, precision, threads)
         self._guards = _guards(self._session, self.architecture) if precision == "int8" else 0
         _check_shapes(self._session, self.architecture, self._guards, NETWORKS[precision])
-        self._is_exact = precision == "fp32" or self._guards > 0
+        self._guarded = self._guard_states() if self._guards else (0.0, 0.0)
+        self._is_exact = self.architecture.cell in ("lstm", "gru") and (
+            precision == "fp32" or self._guards > 0
+        )
         if self_test:
             self._self_test()
 
@@ -121,9 +127,24 @@ class Runtime:
         for name in self.architecture.state_names:
             tensor = np.zeros((batch, hidden + self._guards), dtype=np.float32)
             if self._guards:
-                tensor[:, hidden:] = np.array((1, -1)) * (_HELD if name[0] == "c" else 1)
+                tensor[:, hidden:] = np.array((1, -1)) * self._guarded[name[0] == "c"]
             tensors.append(tensor)
         return State(tuple(tensors), inputs.initial_context(self.architecture, batch))
+
+    def _guard_states(self) -> tuple[float, float]:
+        """The hidden and the cell state at which a guard stays, of all the largest hidden
+        state: a step from many cell states tells."""
+        hidden = self.architecture.hidden_size
+        feeds: dict[str, npt.NDArray[Any]] = {
+            name: np.zeros((len(_HELD), hidden + self._guards), dtype=np.float32)
+            for name in self.architecture.state_names
+        }
+        feeds["c0"][:, hidden] = _HELD
+        width = inputs.features(self.architecture)
+        feeds["rows"] = np.zeros((1, len(_HELD), width), dtype=np.int64)
+        [shown] = cast(_Outputs, self._session.run(["h0_out"], feeds))
+        best = int(shown[:, hidden].argmax())
+        return float(shown[best, hidden]), float(_HELD[best])
 
     def read(self, symbols: Symbols, state: State, memories: Memories = NO_MEMORIES) -> Read:
         """Reads `symbols`, int64 of shape (time, batch), and what the memories say of them.
@@ -158,8 +179,9 @@ class Runtime:
         read: list[Read] = []
         for last, number in zip(np.cumsum(lanes).tolist(), lanes, strict=True):
             own = slice(last - number, last)
-            tensors = tuple(tensor[own] for tensor in state.tensors)
-            read.append((log_probs[:, own], State(tensors, state.context[:, own])))
+            # Copies: who keeps one of them is not to keep all.
+            tensors = tuple(tensor[own].copy() for tensor in state.tensors)
+            read.append((log_probs[:, own], State(tensors, state.context[:, own].copy())))
         return read
 
     def score(self, path: str, text: bytes) -> npt.NDArray[np.float64]:

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
@@ -24,7 +24,7 @@ from foretype_server.errors import Overloaded
 from foretype_server.observer import NO_OBSERVER, Observer
 
 MAX_TOGETHER = 256
-"""Symbols that are read in one run, whose length is how long work that is new may wait."""
+"""Symbols that one run reads at most, of all texts: what is new waits until it is over."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,12 +32,14 @@ T = TypeVar("T")
 Y = TypeVar("Y")
 
 
-def alone(runtime: Runtime, work: Generator[Piece, Read, T]) -> T:
+def alone(runtime: Runtime, work: Generator[Piece, Read, T], observer: Observer = NO_OBSERVER) -> T:
     """Does work here and now, and returns its result."""
     try:
         piece = next(work)
         while True:
-            piece = work.send(runtime.read(piece.symbols, piece.state, piece.memories))
+            read = runtime.read(piece.symbols, piece.state, piece.memories)
+            observer.has_read(piece.state.batch, len(piece.symbols))
+            piece = work.send(read)
     except StopIteration as end:
         return end.value
 
@@ -112,7 +114,7 @@ class Compute:
         """
         return await asyncio.wrap_future(self._submit(_Job(work, None)))
 
-    async def stream(self, work: Generator[Piece | list[Y], Read, list[Y]]) -> AsyncIterator[Y]:
+    async def stream(self, work: Generator[Piece | list[Y], Read, list[Y]]) -> AsyncGenerator[Y]:
         """As `run`, passing on the lists that the work yields, and at last what it returns."""
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[list[Y] | None] = asyncio.Queue()
@@ -196,10 +198,11 @@ class Compute:
             return jobs
         length, together = len(first.piece.symbols), first.piece.symbols.size
         for job in others:
-            if job.piece is not None and len(job.piece.symbols) == length:
-                together += job.piece.symbols.size
-                if together <= MAX_TOGETHER:
-                    jobs.append(job)
+            if (piece := job.piece) is None or len(piece.symbols) != length:
+                continue
+            if together + piece.symbols.size <= MAX_TOGETHER:
+                together += piece.symbols.size
+                jobs.append(job)
         return jobs
 
     def _advance(self, jobs: list[_Job[Any]]) -> None:

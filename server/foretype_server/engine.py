@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeVar
@@ -62,7 +62,7 @@ class Engine:
         self.runtime = runtime
         self._observer = observer
         self.workspaces = Workspaces(memory_lengths(runtime.architecture))
-        self._reader = Reader(runtime, self.workspaces, snapshot_bytes)
+        self._reader = Reader(runtime, self.workspaces, snapshot_bytes, observer)
         self._compute = Compute(runtime, capacity, self._reader.read_in_background, observer)
 
     @property
@@ -105,7 +105,7 @@ class Engine:
 
     def stream(
         self, document: Document, limits: Limits, timings: Timings
-    ) -> AsyncIterator[Character | Stop]:
+    ) -> AsyncGenerator[Character | Stop]:
         """The best continuation, character by character; the last item says why it ended."""
 
         def work() -> Generator[Piece | list[Character | Stop], Read, list[Character | Stop]]:
@@ -124,7 +124,9 @@ class Engine:
 
         def work() -> Generator[Piece, Read, list[tuple[str, float]]]:
             start = yield from self._reader.read(document, True, timings)
-            return (yield from _timed(timings, search.predict(start, count)))
+            found = yield from _timed(timings, search.predict(start, count))
+            self._observer.has_answered(timings)
+            return found
 
         return await self._compute.run(work())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -47,7 +47,7 @@ class Metrics(Observer):
         )
         self._queue = Histogram(
             "foretype_queue_seconds",
-            "Time that requests waited for the compute thread.",
+            "Time until the compute thread first took a request up.",
             buckets=_SECONDS,
             registry=registry,
         )
@@ -122,7 +122,7 @@ class Metrics(Observer):
         began, code = perf_counter(), grpc.StatusCode.OK
         try:
             yield
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter while a message is sent
             code = grpc.StatusCode.CANCELLED
             raise
         except BaseException:
@@ -151,9 +151,9 @@ class _Interceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         handler = await continuation(handler_call_details)
-        _, service, method = handler_call_details.method.split("/", 2)
-        if handler is None or not service.startswith("foretype."):
+        if handler is None or not handler_call_details.method.startswith("/foretype."):
             return handler
+        _, service, method = handler_call_details.method.split("/")
         coders = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
@@ -180,8 +180,9 @@ class _Interceptor(grpc.aio.ServerInterceptor):
     def _stream(self, answer: Any, labels: tuple[str, str, str]) -> Any:
         async def counted(request: Any, context: Context) -> AsyncIterator[Any]:
             with self._call(labels, context):
-                async for response in answer(request, context):
-                    self._sends(labels)
-                    yield response
+                async with aclosing(answer(request, context)) as responses:
+                    async for response in responses:
+                        self._sends(labels)
+                        yield response
 
         return counted

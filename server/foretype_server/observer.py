@@ -12,7 +12,7 @@ class Observer:
         """The network has read so many symbols of each of so many texts, in one run."""
 
     def has_answered(self, timings: Timings) -> None:
-        """A request was answered."""
+        """A request for completions, a stream or predictions was answered."""
 
 
 NO_OBSERVER = Observer()

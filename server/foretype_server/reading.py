@@ -13,6 +13,7 @@ from foretype_models.inputs import Memories, Memory
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
+from foretype_server.observer import NO_OBSERVER, Observer
 from foretype_server.recall import FileMemories, memory_lengths
 from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
 from foretype_server.workspaces import Project, Workspaces
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 NEAR = 2048
 """Bytes: where more than twice as many are new, an answer need not wait for them all."""
+AHEAD = 128
+"""Bytes: so much is read ahead of what is accepted, and appended to the file's memory."""
 MAX_WAITING = 16  # texts to be read in the background, and as many ahead; the oldest leave
 
 
@@ -52,7 +55,14 @@ class Reader:
     The compute thread alone uses it, for the jobs and for the background alike.
     """
 
-    def __init__(self, runtime: Runtime, workspaces: Workspaces, snapshot_bytes: int) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        workspaces: Workspaces,
+        snapshot_bytes: int,
+        observer: Observer = NO_OBSERVER,
+    ) -> None:
+        self._observer = observer
         self.runtime = runtime
         self._workspaces = workspaces
         self._snapshots = Snapshots(snapshot_bytes)
@@ -80,6 +90,8 @@ class Reader:
         timings.read_bytes = length - reading.position
         while not reading.done:
             yield from self._step(reading)
+        if not reading.origin.name.is_end:
+            self._use((document.workspace, document.path), reading.project)
         memories = Memories(reading.memory, self._files.after(reading.origin))
         timings.read = perf_counter() - began
         assert reading.snapshot is not None
@@ -90,13 +102,14 @@ class Reader:
         return self._snapshots.nbytes
 
     def expect(self, document: Document, suggested: bytes) -> None:
-        """Leaves it to the background to read on to a suggestion's end: when it is accepted,
-        nothing is left to read. Where the document itself waits to be read, that comes first.
-        """
+        """Leaves it to the background to read on to a suggestion's end, unless that is far:
+        when it is accepted, nothing is left to read. Where the document itself waits to be
+        read, that comes first."""
         key = document.workspace, document.path
-        if suggested and key not in self._waiting:
-            accepted = replace(document, prefix=document.prefix + suggested)
-            _put(self._expected, key, self._known(accepted, self._workspaces.project(*key)))
+        accepted = replace(document, prefix=document.prefix + suggested)
+        reading = self._known(accepted, self._workspaces.project(*key))
+        if key not in self._waiting and reading.left <= AHEAD:
+            _put(self._expected, key, reading)
 
     def read_in_background(self) -> bool:
         """Reads one block of what waits: what is expected before what is long, the newest text
@@ -109,7 +122,7 @@ class Reader:
             return False
         key, reading = waiting.popitem()
         if not reading.done:
-            alone(self.runtime, self._step(reading))
+            alone(self.runtime, self._step(reading), self._observer)
         if not reading.done:
             waiting[key] = reading
         return True
@@ -136,7 +149,6 @@ class Reader:
             self._leave_to_background(key, reading)
             end = document.prefix[_near(document.prefix) :]
             return self._known(replace(document, prefix=end), newest, is_end=True)
-        self._use(key, reading.project)
         return reading
 
     def _known(self, document: Document, project: Project | None, is_end: bool = False) -> _Reading:
@@ -148,7 +160,6 @@ class Reader:
 
     def _use(self, key: tuple[str, str], project: Project | None) -> None:
         """Notes the memory that a file is read with, until it has been read with a newer one."""
-        self._used.pop(key, None)
         _put(self._used, key, project)
 
     def _leave_to_background(self, key: tuple[str, str], reading: _Reading) -> None:
@@ -181,6 +192,7 @@ def _is_outdated(project: Project | None, newest: Project | None) -> bool:
 
 def _put(into: OrderedDict[tuple[str, str], T], key: tuple[str, str], value: T) -> None:
     """The newest are last; the oldest leave."""
+    into.pop(key, None)
     into[key] = value
     if len(into) > MAX_WAITING:
         into.popitem(last=False)

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -100,8 +100,9 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
         async with _answering(context):
             document = requests.document(request.document)
             limits = requests.limits(request.limits, max_candidates=1)
-            async for item in self._engine.stream(document, limits, timings):
-                yield self._event(item, timings)
+            async with aclosing(self._engine.stream(document, limits, timings)) as items:
+                async for item in items:
+                    yield self._event(item, timings)
 
     def _event(self, item: Character | Stop, timings: Timings) -> pb.StreamResponse:
         if isinstance(item, Character):

@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import save as save_weights
 
 from foretype_models import alphabet, inputs
+from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.bundle import (
     NETWORKS,
@@ -23,7 +24,7 @@ from foretype_models.bundle import (
     SelfTest,
     ngrams_file,
 )
-from foretype_models.inputs import Memories, Ngrams
+from foretype_models.inputs import NO_MEMORIES, Memories, Ngrams
 from foretype_models.memory import Answers, TextMemory, answers
 from foretype_models.network import Network
 from foretype_models.runtime import Runtime
@@ -141,11 +142,18 @@ def _draft(network: Network, ngrams: Ngrams, identity: Identity) -> Bundle:
 def _embedded(architecture: Architecture, weights: Weights, ngrams: Ngrams) -> float:
     """The root mean square of what is embedded of a text that is read with its own memory."""
     symbols = alphabet.encode_file(_SELF_TEST.path, _SELF_TEST.text.encode())
-    own = Memories(file=Answers(answers(architecture.ngrams, symbols)[:, None]))
+    own = _own_memory(architecture, symbols)
     context = inputs.initial_context(architecture, 1)
     rows, _ = inputs.encode(architecture, ngrams, context, symbols[:, None], own)
     embedded = weights["embedding.weight"][rows].sum(axis=-2)
     return float(np.sqrt(np.square(embedded).mean()))
+
+
+def _own_memory(architecture: Architecture, symbols: Symbols) -> Memories:
+    """What a text's own memory answers, where the network reads one."""
+    if not architecture.memory:
+        return NO_MEMORIES
+    return Memories(file=Answers(answers(architecture.ngrams, symbols)[:, None]))
 
 
 def _version(weights: bytes, ngrams: Ngrams) -> str:
@@ -162,13 +170,13 @@ def check_agreement(network: Network, ngrams: Ngrams, runtime: Runtime, file: So
     text = file.text[:AGREEMENT_CHARACTERS]
     symbols = alphabet.encode_file(file.path, text)[:-1, None]
     context = inputs.initial_context(network.architecture, 1)
-    lengths = network.architecture.ngrams
-    own = Memories(file=Answers(answers(lengths, symbols[:, 0])[:, None]))
+    own = _own_memory(network.architecture, symbols[:, 0])
     rows, _ = inputs.encode(network.architecture, ngrams, context, symbols, own)
     network = network.cpu().eval()
     with torch.no_grad():
         logits, _ = network(torch.from_numpy(rows), network.initial_state(1))
     expected = torch.log_softmax(logits, dim=-1).numpy()
+    lengths = network.architecture.ngrams if network.architecture.memory else ()
     state, memory = runtime.initial_state(), TextMemory(lengths, symbols[:, 0])
     difference = 0.0
     for step, symbol in enumerate(symbols):

@@ -66,11 +66,11 @@ def run(options: Options) -> None:
     if options.protocol == "codexglue":
         files, project = list(map(normalised, files)), list(map(normalised, project))
     outcome = _outcome(runtime, files, project, options)
-    draw(outcome)
     if options.json:
         print(json.dumps(outcome.to_json()))
     else:
         outcome.show()
+    draw(outcome)
 
 
 def _check(options: Options) -> None:

@@ -52,8 +52,8 @@ def by_file(files: Sequence[Symbols]) -> list[int]:
 
 def by_project(files: Sequence[Symbols], projects: Sequence[int]) -> dict[int, int]:
     """A fold for each project: runs of them in their order, of about equal size, so that
-    kindred projects that were named one after the other are left out together. None for any
-    where they are fewer than the folds."""
+    kindred projects that were named one after the other are left out together. Empty where
+    they are fewer than the folds."""
     sizes = np.bincount(projects, [len(file) for file in files])
     if np.count_nonzero(sizes) < FOLDS:
         return {}
