@@ -43,14 +43,12 @@ class Row:
 
 async def session(client: AsyncClient, number: int, until: float, times: list[float]) -> None:
     """Types line after line until then; adds the time of each keystroke."""
-    prefix, suffix = text(LINES)
+    before, suffix = text(LINES)
     for typed in cycle(range(1, len(TYPED) + 1)):
-        if typed == 1:
-            prefix += f"\n        // {len(times)}\n"  # or it would all have been read before
         document = Document(
             path=f"src/Words{number}.java",
             workspace=f"session {number}",
-            prefix=prefix + TYPED[:typed],
+            prefix=before + TYPED[:typed],
             suffix=suffix,
         )
         began = perf_counter()
@@ -58,6 +56,8 @@ async def session(client: AsyncClient, number: int, until: float, times: list[fl
             return
         await client.complete(document, timeout=60)
         times.append(perf_counter() - began)
+        if typed == len(TYPED):
+            before += TYPED + "\n"
 
 
 async def measure(model: str, precision: str, seconds: float) -> list[Row]:

@@ -68,7 +68,7 @@ class Reader:
         self._snapshots = Snapshots(snapshot_bytes)
         self._files = FileMemories(memory_lengths(runtime.architecture))
         self._waiting: OrderedDict[tuple[str, str], _Reading] = OrderedDict()  # newest last
-        self._expected: OrderedDict[tuple[str, str], _Reading] = OrderedDict()
+        self._expected: OrderedDict[tuple[str, str], Document] = OrderedDict()
         self._used: OrderedDict[tuple[str, str], Project | None] = OrderedDict()
         self._next: OrderedDict[tuple[str, str], Project | None] = OrderedDict()  # once it is read
 
@@ -105,11 +105,8 @@ class Reader:
         """Leaves it to the background to read on to a suggestion's end, unless that is far:
         when it is accepted, nothing is left to read. Where the document itself waits to be
         read, that comes first."""
-        key = document.workspace, document.path
         accepted = replace(document, prefix=document.prefix + suggested)
-        reading = self._known(accepted, self._workspaces.project(*key))
-        if key not in self._waiting and reading.left <= AHEAD:
-            _put(self._expected, key, reading)
+        _put(self._expected, (document.workspace, document.path), accepted)
 
     def read_in_background(self) -> bool:
         """Reads one block of what waits: what is expected before what is long, the newest text
@@ -117,15 +114,25 @@ class Reader:
 
         A text that cannot be read leaves, and holds up no other.
         """
-        waiting = self._expected or self._waiting
-        if not waiting:
-            return False
-        key, reading = waiting.popitem()
+        if self._expected:
+            key, accepted = self._expected.popitem()
+            reading = self._known(accepted, self._workspaces.project(*key))
+            if key not in self._waiting and reading.left <= AHEAD:
+                self._read_block(reading)
+                if not reading.done:
+                    self._expected[key] = accepted
+            return True
+        if self._waiting:
+            key, reading = self._waiting.popitem()
+            self._read_block(reading)
+            if not reading.done:
+                self._waiting[key] = reading
+            return True
+        return False
+
+    def _read_block(self, reading: _Reading) -> None:
         if not reading.done:
             alone(self.runtime, self._step(reading), self._observer)
-        if not reading.done:
-            waiting[key] = reading
-        return True
 
     def _begin(self, document: Document, whole: bool) -> _Reading:
         """Where reading a document's prefix begins, or an end of it.

@@ -265,3 +265,25 @@ def test_a_long_text_is_read_before_what_may_follow_it(reader: Reader) -> None:
     _finish_background(reader)
     assert _read(reader, COLD)[1].context_bytes == len(COLD.prefix)
     assert _read(reader, replace(COLD, prefix=COLD.prefix + LINE))[1].read_bytes == len(LINE)
+
+
+def test_what_is_far_ahead_is_not_read_ahead(reader: Reader) -> None:
+    document = replace(COLD, prefix=LINE)
+    _read(reader, document)
+    reader.expect(document, 20 * LINE)
+    _finish_background(reader)
+    accepted = replace(document, prefix=LINE + 20 * LINE)
+    assert _read(reader, accepted)[1].read_bytes == 20 * len(LINE)
+
+
+def test_a_read_that_is_given_up_forgets_no_memory_that_answers_may_rest_on(
+    runtime: Runtime,
+) -> None:
+    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    reader = _new(runtime, workspaces)
+    _read(reader, COLD, whole=True)
+    workspaces.remember("w", {"Other.java": LINE})
+    given_up = reader.read(COLD, True, Timings())
+    next(given_up)
+    given_up.close()
+    assert _read(reader, COLD)[1].context_bytes == len(COLD.prefix)

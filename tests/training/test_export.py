@@ -111,6 +111,35 @@ def test_what_others_write_changes_nothing(cell: Cell, precision: Precision) -> 
     np.testing.assert_array_equal(beside_one, beside_another)
 
 
+def test_what_is_kept_of_one_text_does_not_keep_the_others() -> None:
+    _, state = _among(Runtime(_network("lstm")[2]), SYMBOLS)
+    assert all(tensor.base is None for tensor in (*state.tensors, state.context))
+
+
+def test_a_saturated_unit_of_one_text_does_not_round_another() -> None:
+    """Where tanh is near 1 it is above 1 for some arguments, and below for others."""
+    torch.manual_seed(0)
+    network = Network(Architecture("lstm", embedding_size=8, hidden_size=16, ngrams=())).eval()
+    for name, weight in network.named_parameters():
+        if name.startswith("layers."):
+            gates = weight.detach().view(4, 16, -1)[:, 0]  # of one unit: i, f, g, o
+            gates.zero_()
+            if name.endswith("bias_ih_l0"):  # its cell rises by so much with every symbol
+                gates[:, 0] = torch.tensor([30, 30, 0.0125, 30])
+    made = make_bundle(network, Ngrams.empty(), FACTS, [FILE])
+    runtime = Runtime(made, "int8")
+    _, state = runtime.read(np.resize(SYMBOLS, (640, 1)), runtime.initial_state())
+    assert 7.9 < state.tensors[1][0, 0] < 8.1
+    fresh = Piece(SYMBOLS[:25], runtime.initial_state())
+    [(alone, state_alone)] = runtime.read_together([fresh])
+    for _ in range(4):  # up to a cell of 9
+        (_, state), (beside, state_beside) = runtime.read_together(
+            [Piece(SYMBOLS[:25], state), fresh]
+        )
+        np.testing.assert_array_equal(beside, alone)
+        np.testing.assert_array_equal(state_beside.tensors, state_alone.tensors)
+
+
 def _among(runtime: Runtime, others: Symbols) -> tuple[npt.NDArray[np.float32], State]:
     """The text read between two others."""
     pieces = [Piece(text, runtime.initial_state()) for text in (others, SYMBOLS, others)]
