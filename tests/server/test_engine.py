@@ -17,7 +17,10 @@ from foretype_models import alphabet, bundle
 from foretype_models.inputs import NO_MEMORIES, Contexts, Found, Memories
 from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Piece, Read, Runtime
-from foretype_server.compute import Compute
+from foretype_server.compute import (
+    Compute,
+    _Job,  # pyright: ignore[reportPrivateUsage]
+)
 from foretype_server.documents import Document, Limits, Timings
 from foretype_server.engine import Engine
 from foretype_server.errors import Overloaded
@@ -226,25 +229,25 @@ async def test_who_has_an_answer_may_ask_again_at_once(runtime: Runtime) -> None
 
 
 async def test_long_work_is_done_however_much_short_work_comes(runtime: Runtime) -> None:
-    done = asyncio.Event()
+    """What is new does not go before what has waited since it last ran."""
+    compute = Compute(runtime, capacity=3)
+    await asyncio.to_thread(compute.close)  # whose turn it is, is asked here by hand
+    submit, turn = compute._submit, compute._next  # pyright: ignore[reportPrivateUsage]
 
-    def short() -> Generator[Piece, Read, None]:
+    def work() -> Generator[Piece, Read, None]:
         yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
 
-    def long() -> Generator[Piece, Read, None]:
-        for _ in range(20):
-            yield Piece(np.zeros((BLOCK, 1), np.int64), runtime.initial_state())
-
-    async def ask() -> None:
-        while not done.is_set():
-            await compute.run(short())
-
-    compute = Compute(runtime, capacity=9)
-    asking = asyncio.gather(*(ask() for _ in range(8)))
-    await compute.run(long())
-    done.set()
-    await asking
-    await asyncio.to_thread(compute.close)
+    long, early, late = (_Job(work(), None) for _ in range(3))
+    compute._closed = False  # pyright: ignore[reportPrivateUsage]
+    submit(long)
+    long.seconds += 5
+    submit(early)
+    assert turn(wait=False) == [early]
+    early.seconds += 6
+    assert turn(wait=False) == [long]
+    submit(late)
+    late.seconds += 0.1
+    assert turn(wait=False) == [long]
 
 
 async def test_short_work_is_done_while_long_work_is_under_way(runtime: Runtime) -> None:
