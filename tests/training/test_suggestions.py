@@ -7,9 +7,10 @@ from collections.abc import Callable, Generator
 import numpy as np
 import pytest
 
-from foretype_models.runtime import Runtime
+from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import search
 from foretype_server.search import Candidate
+from foretype_server.states import Snapshot
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Setting
 from foretype_training.suggestions import NextToken, RestOfLine, next_tokens, rest_of_lines
@@ -24,8 +25,8 @@ def suggesting(monkeypatch: pytest.MonkeyPatch) -> Suggesting:
     """Whatever the engine is asked, it suggests this."""
 
     def suggest(texts: list[str]) -> None:
-        def fake(*_: object) -> Generator[None, None, list[Candidate]]:
-            yield
+        def fake(start: Snapshot, *_: object) -> Generator[Piece, Read, list[Candidate]]:
+            yield Piece(np.zeros((1, 1), np.int64), start.state)
             return [Candidate(text, 0.0, [], "boundary") for text in texts]
 
         monkeypatch.setattr(search, "search", fake)

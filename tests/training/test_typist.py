@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
+import numpy as np
 import pytest
 
-from foretype_models.runtime import Runtime
+from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import search
 from foretype_server.search import Candidate
+from foretype_server.states import Snapshot
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Setting
 from foretype_training.typist import Keystrokes, keystrokes
@@ -29,8 +31,8 @@ def suggesting(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> Typing:
             nonlocal position
             position = characters
 
-        def fake(*_: object) -> Generator[None, None, list[Candidate]]:
-            yield
+        def fake(start: Snapshot, *_: object) -> Generator[Piece, Read, list[Candidate]]:
+            yield Piece(np.zeros((1, 1), np.int64), start.state)
             before = text[:position]
             asked.append(before)
             found = next((s for end, s in suggestions.items() if before.endswith(end)), "")
