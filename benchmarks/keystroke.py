@@ -2,8 +2,8 @@
 
 Types two lines into the middle of the last method of a Java file, a character at a time, as
 an editor does: through gRPC with the whole text in every request, through the language
-server with a didChange and an inlineCompletion request. For a file of 100 lines and one of
-5,000 lines (the same class again and again), in a project of 200 other files, whose memory
+server with a didChange and an inlineCompletion request. For files of 100, 5,000 and
+20,000 lines (the same class again and again), in a project of 200 other files, whose memory
 is read too.
 
     cold      the first suggestion after the file was opened
