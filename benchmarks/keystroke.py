@@ -17,7 +17,6 @@ is read too.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import logging
@@ -39,6 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from foretype.client import AsyncClient, Document, Limits
+from options import parser
 from served import served
 
 EXAMPLE = Path(__file__).parent / "example/src/main/java/org/example/text/Words.java"
@@ -272,11 +272,9 @@ async def _through_lsp(model: str, repeats: int, root: Path, over_grpc: list[Row
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--model", default="java", help="a model's name or path")
-    parser.add_argument("--repeats", type=int, default=3, help="files opened of each size")
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--repeats", type=int, default=3, help="files opened of each size")
+    options = command.parse_args()
     logging.getLogger("pygls").setLevel(logging.ERROR)  # it would note every log message
     rows = asyncio.run(run(options.model, options.repeats))
     if options.json:

@@ -23,7 +23,6 @@ confidence, and with the words of the buffer, which an editor completes by itsel
 
 from __future__ import annotations
 
-import argparse
 import json
 import lzma
 import os
@@ -43,6 +42,7 @@ from foretype_training.corpus import SourceFile, read_corpus, sample, split
 from foretype_training.measure import bits_per_character, measure
 from foretype_training.tokens import token_accuracy
 from foretype_training.typist import Keystrokes, keystrokes
+from options import parser
 from peers import SETTINGS, counts, words
 
 Row = dict[str, float | None]
@@ -90,7 +90,7 @@ def of_model(
     sampled: Sequence[SourceFile],
 ) -> dict[str, Row]:
     """The rows of the model, in the precision that is served; the typist writes the sample."""
-    precision = "int8" if "int8" in bundle.precisions else "fp32"
+    precision = bundle.choose_precision()
     runtime = Runtime(bundle, precision, threads=os.cpu_count() or 1)
     settings = SETTINGS if bundle.description.architecture.memory else SETTINGS[:1]
     rows: dict[str, Row] = {}
@@ -126,18 +126,14 @@ def _typed(of_files: Sequence[Keystrokes]) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
-    parser.add_argument("--held-out", action="store_true")
-    parser.add_argument("--under", default="")
-    parser.add_argument("--after", type=Path, action="append", default=[])
-    parser.add_argument("--include", default="*.java")
-    parser.add_argument("--model", default="java")
-    parser.add_argument("--keystrokes", type=int, nargs="?", const=40_000, metavar="CHARACTERS")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    command.add_argument("--held-out", action="store_true")
+    command.add_argument("--under", default="")
+    command.add_argument("--after", type=Path, action="append", default=[])
+    command.add_argument("--include", default="*.java")
+    command.add_argument("--keystrokes", type=int, nargs="?", const=40_000, metavar="CHARACTERS")
+    options = command.parse_args()
     project = sorted(
         read_corpus(options.folders, [options.include]).files,
         key=lambda file: (file.project, file.path),

@@ -8,7 +8,6 @@ has the suggestion for the one before, to the end of the line.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from rich.table import Table
 
 from foretype.client import AsyncClient, Document
 from keystroke import TYPED, text
+from options import parser
 from served import served
 
 SESSIONS = (1, 4, 16, 64)
@@ -85,13 +85,9 @@ async def _type(client: AsyncClient, sessions: int, seconds: float) -> Sequence[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--model", default="java", help="a model's name or path")
-    parser.add_argument("--seconds", type=float, default=10, help="for each number of sessions")
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--seconds", type=float, default=10, help="for each number of sessions")
+    options = command.parse_args()
     rows = [
         row
         for precision in ("int8", "fp32")

@@ -13,7 +13,6 @@ that were given up; and the processor while nobody asks.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -28,6 +27,7 @@ from rich.progress import track
 
 from foretype.client import AsyncClient, Document, Limits
 from keystroke import TYPED, text
+from options import parser
 from served import Served, served
 
 OPEN, LINES = 10, 5000
@@ -150,15 +150,11 @@ async def run(model: str, minutes: float, sessions: int, total: int) -> Found:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--model", default="java", help="a model's name or path")
-    parser.add_argument("--minutes", type=float, default=10, help="of load")
-    parser.add_argument("--sessions", type=int, default=64)
-    parser.add_argument("--streams", type=int, default=1_000_000)
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--minutes", type=float, default=10, help="of load")
+    command.add_argument("--sessions", type=int, default=64)
+    command.add_argument("--streams", type=int, default=1_000_000)
+    options = command.parse_args()
     found = asyncio.run(run(options.model, options.minutes, options.sessions, options.streams))
     if options.json:
         print(json.dumps(asdict(found), indent=2))

@@ -16,7 +16,6 @@ measured in turn, again and again, and the median is given; so ratios hold on a 
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from time import perf_counter
@@ -34,6 +33,7 @@ from foretype_models.inputs import Memories
 from foretype_models.memory import TextMemory
 from foretype_models.network import Network
 from foretype_models.runtime import Piece, Runtime
+from options import parser
 
 ROUNDS, STEPS = 60, 20
 TEXT = b"package org.example;\n\npublic final class Words {\n    private int count;\n" * 40
@@ -102,12 +102,8 @@ def microseconds(work: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--model", default="java", help="a model's name or path")
-    options = parser.parse_args()
+    command = parser(__doc__)
+    options = command.parse_args()
     torch.set_num_threads(1)
     bundle = registry.load(options.model)
     numbers = weights(bundle)

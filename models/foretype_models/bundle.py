@@ -152,6 +152,16 @@ class Bundle:
     def precisions(self) -> list[Precision]:
         return [precision for precision, name in NETWORKS.items() if name in self.files]
 
+    def choose_precision(self, wanted: str = "auto") -> Precision:
+        """`auto` takes int8 where the bundle has it: it ships only where it was measured to
+        cost little. Raises BundleError where there is none of the precision that was asked for.
+        """
+        if wanted == "auto":
+            return "int8" if "int8" in self.precisions else "fp32"
+        precision: Precision = "int8" if wanted == "int8" else "fp32"
+        self.network(precision)
+        return precision
+
     def network(self, precision: Precision) -> bytes:
         """The ONNX graph. Raises BundleError where the bundle has none of this precision."""
         if NETWORKS[precision] not in self.files:

@@ -27,6 +27,8 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 3
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _STEPS = (1, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560)
 _CALL = ("grpc_type", "grpc_service", "grpc_method")
+Labels = tuple[str, str, str]
+"""Of a call: its type, service and method."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -116,7 +118,8 @@ class Metrics(Observer):
         return stop
 
     @contextmanager
-    def _call(self, labels: tuple[str, str, str], context: Context) -> Generator[None]:
+    def call(self, labels: Labels, context: Context) -> Generator[None]:
+        """Counts a call of our own services, which is answered meanwhile."""
         self._started.labels(*labels).inc()
         self._received.labels(*labels).inc()
         began, code = perf_counter(), grpc.StatusCode.OK
@@ -132,18 +135,16 @@ class Metrics(Observer):
             self._handled.labels(*labels, code.name).inc()
             self._handling.labels(*labels).observe(perf_counter() - began)
 
-    def _sends(self, labels: tuple[str, str, str]) -> None:
+    def sends(self, labels: Labels) -> None:
+        """Counts a message of its answer."""
         self._sent.labels(*labels).inc()
 
-    def interceptor(self) -> grpc.aio.ServerInterceptor:
-        """Counts the calls of our own services."""
-        return _Interceptor(self._call, self._sends)
 
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Has the calls of our own services counted."""
 
-class _Interceptor(grpc.aio.ServerInterceptor):
-    def __init__(self, call: Any, sends: Callable[[tuple[str, str, str]], None]) -> None:
-        self._call = call
-        self._sends = sends
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     async def intercept_service(
         self,
@@ -168,21 +169,21 @@ class _Interceptor(grpc.aio.ServerInterceptor):
             self._stream(handler.unary_stream, labels), **coders
         )
 
-    def _unary(self, answer: Any, labels: tuple[str, str, str]) -> Any:
+    def _unary(self, answer: Any, labels: Labels) -> Any:
         async def counted(request: Any, context: Context) -> Any:
-            with self._call(labels, context):
+            with self._metrics.call(labels, context):
                 response = await answer(request, context)
-                self._sends(labels)
+                self._metrics.sends(labels)
                 return response
 
         return counted
 
-    def _stream(self, answer: Any, labels: tuple[str, str, str]) -> Any:
+    def _stream(self, answer: Any, labels: Labels) -> Any:
         async def counted(request: Any, context: Context) -> AsyncIterator[Any]:
-            with self._call(labels, context):
+            with self._metrics.call(labels, context):
                 async with aclosing(answer(request, context)) as responses:
                     async for response in responses:
-                        self._sends(labels)
+                        self._metrics.sends(labels)
                         yield response
 
         return counted

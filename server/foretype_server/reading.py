@@ -69,8 +69,9 @@ class Reader:
         self._files = FileMemories(memory_lengths(runtime.architecture))
         self._waiting: OrderedDict[tuple[str, str], _Reading] = OrderedDict()  # newest last
         self._expected: OrderedDict[tuple[str, str], Document] = OrderedDict()
+        # The memory that a file was last read with, and the one it is being read with.
         self._used: OrderedDict[tuple[str, str], Project | None] = OrderedDict()
-        self._next: OrderedDict[tuple[str, str], Project | None] = OrderedDict()  # once it is read
+        self._next: OrderedDict[tuple[str, str], Project | None] = OrderedDict()
 
     def read(
         self, document: Document, whole: bool, timings: Timings
@@ -91,7 +92,7 @@ class Reader:
         while not reading.done:
             yield from self._step(reading)
         if not reading.origin.name.is_end:
-            self._use((document.workspace, document.path), reading.project)
+            _put(self._used, (document.workspace, document.path), reading.project)
         memories = Memories(reading.memory, self._files.after(reading.origin))
         timings.read = perf_counter() - began
         assert reading.snapshot is not None
@@ -164,10 +165,6 @@ class Reader:
         name = Name(document.workspace, document.path, generation, is_end)
         origin = self._snapshots.origin(name, document.prefix)
         return _Reading(origin, project, *(self._snapshots.deepest(origin) or (0, None)))
-
-    def _use(self, key: tuple[str, str], project: Project | None) -> None:
-        """Notes the memory that a file is read with, until it has been read with a newer one."""
-        _put(self._used, key, project)
 
     def _leave_to_background(self, key: tuple[str, str], reading: _Reading) -> None:
         _put(self._waiting, key, reading)

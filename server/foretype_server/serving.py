@@ -30,10 +30,10 @@ from foretype.v1 import (
     workspace_pb2_grpc,
 )
 from foretype_models import registry
-from foretype_models.bundle import Bundle, Precision
 from foretype_models.runtime import Runtime
 from foretype_server.engine import Engine
 from foretype_server.errors import ServingError
+from foretype_server.observer import NO_OBSERVER
 from foretype_server.services import CompletionService, ModelsService, WorkspaceService
 
 if TYPE_CHECKING:
@@ -58,14 +58,16 @@ class Server:
     def __init__(
         self, runtime: Runtime, reflection: bool = True, metrics: Metrics | None = None
     ) -> None:
-        if metrics is None:
-            self._engine = Engine(runtime)
-        else:
-            self._engine = Engine(runtime, observer=metrics)
+        self._engine = Engine(runtime, observer=metrics or NO_OBSERVER)
+        interceptors: list[grpc.aio.ServerInterceptor] = []
+        if metrics is not None:
+            from foretype_server.metrics import Interceptor
+
             metrics.watch(self._engine)
+            interceptors.append(Interceptor(metrics))
         self._health = cast(Any, health).aio.HealthServicer()  # its stubs do not know of aio
         self._server = grpc.aio.server(
-            interceptors=[metrics.interceptor()] if metrics else [],
+            interceptors=interceptors,
             options=_OPTIONS,
             maximum_concurrent_rpcs=MAX_CALLS,
         )
@@ -155,20 +157,10 @@ def _answers(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def choose_precision(bundle: Bundle, wanted: str) -> Precision:
-    """`auto` takes int8 where the bundle has it: it ships only where it was measured to cost
-    little. Raises BundleError where there is none of the precision that was asked for."""
-    if wanted == "auto":
-        return "int8" if "int8" in bundle.precisions else "fp32"
-    precision: Precision = "int8" if wanted == "int8" else "fp32"
-    bundle.network(precision)
-    return precision
-
-
 def open_runtime(model: str, precision: str) -> Runtime:
     """Finds, checks and loads a model. Raises BundleError."""
     bundle = registry.load(model)
-    return Runtime(bundle, choose_precision(bundle, precision))
+    return Runtime(bundle, bundle.choose_precision(precision))
 
 
 def run(

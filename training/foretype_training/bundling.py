@@ -24,10 +24,11 @@ from foretype_models.bundle import (
     SelfTest,
     ngrams_file,
 )
-from foretype_models.inputs import NO_MEMORIES, Memories, Ngrams
+from foretype_models.inputs import Memories, Ngrams
 from foretype_models.memory import Answers, TextMemory, answers
 from foretype_models.network import Network
 from foretype_models.runtime import Runtime
+from foretype_server.recall import memory_lengths
 from foretype_training.corpus import SourceFile, sample
 from foretype_training.errors import TrainingError
 from foretype_training.export import Weights, to_onnx
@@ -150,10 +151,8 @@ def _embedded(architecture: Architecture, weights: Weights, ngrams: Ngrams) -> f
 
 
 def _own_memory(architecture: Architecture, symbols: Symbols) -> Memories:
-    """What a text's own memory answers, where the network reads one."""
-    if not architecture.memory:
-        return NO_MEMORIES
-    return Memories(file=Answers(answers(architecture.ngrams, symbols)[:, None]))
+    """What a text's own memory answers."""
+    return Memories(file=Answers(answers(memory_lengths(architecture), symbols)[:, None]))
 
 
 def _version(weights: bytes, ngrams: Ngrams) -> str:
@@ -176,8 +175,8 @@ def check_agreement(network: Network, ngrams: Ngrams, runtime: Runtime, file: So
     with torch.no_grad():
         logits, _ = network(torch.from_numpy(rows), network.initial_state(1))
     expected = torch.log_softmax(logits, dim=-1).numpy()
-    lengths = network.architecture.ngrams if network.architecture.memory else ()
-    state, memory = runtime.initial_state(), TextMemory(lengths, symbols[:, 0])
+    memory = TextMemory(memory_lengths(network.architecture), symbols[:, 0])
+    state = runtime.initial_state()
     difference = 0.0
     for step, symbol in enumerate(symbols):
         known = Memories(file=memory.along(step, step + 1))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from foretype_models import registry
-from foretype_models.bundle import Bundle, Precision
 from foretype_models.runtime import Runtime
 from foretype_training.codexglue import normalised, stream_accuracy
 from foretype_training.corpus import SourceFile, read_corpus, sample
@@ -138,13 +137,7 @@ def _runtime(options: Options) -> Runtime:
     bundle = registry.load(options.model)
     if options.memory != "none" and not bundle.description.architecture.memory:
         raise InputError(f"the model {options.model!r} reads no memory; measure it with none")
-    return Runtime(bundle, _precision(bundle, options.precision), threads=os.cpu_count() or 1)
-
-
-def _precision(bundle: Bundle, wanted: str) -> Precision:
-    if wanted == "auto":
-        return "int8" if "int8" in bundle.precisions else "fp32"
-    return "int8" if wanted == "int8" else "fp32"
+    return Runtime(bundle, bundle.choose_precision(options.precision), threads=os.cpu_count() or 1)
 
 
 def _files(options: Options) -> list[SourceFile]:
