@@ -1,8 +1,9 @@
 """Time from a keystroke to its suggestion, at the gRPC server and through the language server.
 
 Types two lines into the middle of the last method of a Java file, a character at a time, as
-an editor does: through gRPC with the whole text in every request, through the language
-server with a didChange and an inlineCompletion request. For files of 100, 5,000 and
+an editor does: through gRPC with a request for the whole text, of which the client sends
+what the server has not had; through the language server with a didChange and an
+inlineCompletion request. For files of 100, 5,000 and
 20,000 lines (the same class again and again), in a project of 200 other files, whose memory
 is read too.
 
@@ -78,7 +79,7 @@ class Typist(Protocol):
 
 
 class OverGrpc:
-    """Each request carries the whole document."""
+    """Each request is for the whole document."""
 
     def __init__(self, client: AsyncClient, path: str) -> None:
         self._client = client

@@ -23,6 +23,7 @@ from typing import Any, Self, cast
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from foretype.heads import Heads, is_unknown_head
 from foretype.v1 import (
     completion_pb2_grpc,
     models_pb2,
@@ -132,6 +133,7 @@ class Client:
     def __init__(self, address: str, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.address = address
         self._timeout = timeout
+        self._heads = Heads()
         self._channel = grpc.insecure_channel(address, _OPTIONS)
         self._completion = completion_pb2_grpc.CompletionStub(self._channel)
         self._models = models_pb2_grpc.ModelsStub(self._channel)
@@ -159,10 +161,26 @@ class Client:
     def complete(
         self, document: Document, limits: Limits | None = None, timeout: float | None = None
     ) -> CompleteResponse:
-        """Ranked continuations of a document at the cursor. Raises ForetypeError."""
-        request = CompleteRequest(document=document, limits=limits)
+        """Ranked continuations of a document at the cursor. Raises ForetypeError.
+
+        Of a long document no more is sent than the server does not have.
+        """
+        sent = self._heads.without(document)
         with _errors(self.address):
-            return self._completion.Complete(request, timeout=timeout or self._timeout)
+            try:
+                response = self._complete(sent, limits, timeout)
+            except grpc.RpcError as error:
+                if sent is document or not is_unknown_head(error):
+                    raise
+                response = self._complete(document, limits, timeout)
+        self._heads.note(document)
+        return response
+
+    def _complete(
+        self, document: Document, limits: Limits | None, timeout: float | None
+    ) -> CompleteResponse:
+        request = CompleteRequest(document=document, limits=limits)
+        return self._completion.Complete(request, timeout=timeout or self._timeout)
 
     def stream(
         self, document: Document, limits: Limits | None = None, timeout: float | None = None
@@ -237,6 +255,7 @@ class AsyncClient:
     def __init__(self, address: str, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.address = address
         self._timeout = timeout
+        self._heads = Heads()
         self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
         self._completion = completion_pb2_grpc.CompletionStub(self._channel)
         self._models = models_pb2_grpc.ModelsStub(self._channel)
@@ -266,10 +285,23 @@ class AsyncClient:
     async def complete(
         self, document: Document, limits: Limits | None = None, timeout: float | None = None
     ) -> CompleteResponse:
-        """Ranked continuations of a document at the cursor. Raises ForetypeError."""
-        request = CompleteRequest(document=document, limits=limits)
+        """As `Client.complete`. Raises ForetypeError."""
+        sent = self._heads.without(document)
         with _errors(self.address):
-            return await self._completion.Complete(request, timeout=timeout or self._timeout)
+            try:
+                response = await self._complete(sent, limits, timeout)
+            except grpc.RpcError as error:
+                if sent is document or not is_unknown_head(error):
+                    raise
+                response = await self._complete(document, limits, timeout)
+        self._heads.note(document)
+        return response
+
+    async def _complete(
+        self, document: Document, limits: Limits | None, timeout: float | None
+    ) -> CompleteResponse:
+        request = CompleteRequest(document=document, limits=limits)
+        return await self._completion.Complete(request, timeout=timeout or self._timeout)
 
     async def stream(
         self, document: Document, limits: Limits | None = None, timeout: float | None = None

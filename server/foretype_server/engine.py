@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from time import perf_counter
@@ -33,6 +34,8 @@ Floats = npt.NDArray[np.float64]
 
 SNAPSHOT_BYTES = 64 * 2**20
 CAPACITY = 64  # requests under way
+
+_LINE = re.compile(rb"[^\r\n]+")
 
 
 @dataclass(frozen=True)
@@ -185,9 +188,9 @@ def _by_character(
 
 def _progress(document: Document, until: Until) -> Progress:
     """What the text around the cursor says about where a continuation ends."""
-    line = document.suffix.splitlines()[0] if document.suffix[:1] not in b"\r\n" else b""
+    line = _LINE.match(document.suffix)
     last = document.prefix[-1:] or b"\n"
-    return Progress(until=until, after_cursor=line, last=last[0])
+    return Progress(until=until, after_cursor=line[0] if line else b"", last=last[0])
 
 
 def _timed(timings: Timings, search: Generator[Y, Read, T]) -> Generator[Y, Read, T]:

@@ -3,6 +3,7 @@
     RequestError
     ├── InvalidRequest   it breaks a stated limit
     ├── NotFound         it names something that is not there
+    ├── UnknownHead      it leaves out what the server does not have
     ├── Overloaded       too many requests are under way
     └── OutOfTime        it took longer than the server allows
 
@@ -22,6 +23,10 @@ class InvalidRequest(RequestError):
 
 class NotFound(RequestError):
     """It names something that is not there."""
+
+
+class UnknownHead(RequestError):
+    """It leaves out the beginning of a text, which the server does not have."""
 
 
 class Overloaded(RequestError):

@@ -7,6 +7,7 @@ from foretype.v1 import workspace_pb2
 from foretype_server.boundaries import Until
 from foretype_server.documents import Document, Limits
 from foretype_server.errors import InvalidRequest
+from foretype_server.heads import Head, Heads
 from foretype_server.search import Options
 
 MAX_PATH = 1024  # bytes, as the lengths below
@@ -24,14 +25,17 @@ _UNTIL: dict[int, Until] = {
 }
 
 
-def document(message: pb.Document) -> Document:
-    """Raises InvalidRequest."""
+def document(message: pb.Document, heads: Heads) -> Document:
+    """Raises InvalidRequest and UnknownHead."""
     _at_most("path", message.path, MAX_PATH)
     _at_most("workspace", message.workspace, MAX_PATH)
+    before = _within("length of the head", message.head.length, MAX_TEXT, 0)
+    head = Head(before, message.head.sha256) if message.HasField("head") else None
+    rest = _at_most("prefix", message.prefix, MAX_TEXT - before)
     return Document(
         workspace=message.workspace,
         path=message.path,
-        prefix=_at_most("prefix", message.prefix, MAX_TEXT),
+        prefix=heads.whole(message.workspace, message.path, head, rest),
         suffix=_at_most("suffix", message.suffix, MAX_TEXT),
     )
 

@@ -11,6 +11,8 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
 
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1 import (
@@ -22,7 +24,7 @@ from foretype.v1 import (
 )
 from foretype_models import registry
 from foretype_models.bundle import BundleError, Description
-from foretype_server import requests
+from foretype_server import requests, workspaces
 from foretype_server.documents import Timings
 from foretype_server.engine import Engine
 from foretype_server.errors import (
@@ -31,9 +33,10 @@ from foretype_server.errors import (
     OutOfTime,
     Overloaded,
     RequestError,
+    UnknownHead,
 )
+from foretype_server.heads import Heads
 from foretype_server.search import Candidate, Character, Stop
-from foretype_server.workspaces import MAX_BYTES, Status
 
 MAX_SECONDS = 120.0  # for one request, however long its own deadline
 
@@ -42,6 +45,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _CODES: dict[type[RequestError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
+    UnknownHead: grpc.StatusCode.FAILED_PRECONDITION,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     OutOfTime: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
@@ -65,7 +69,7 @@ async def _answering(context: Context) -> AsyncGenerator[None]:
         except TimeoutError as error:
             raise OutOfTime(f"it took longer than {MAX_SECONDS:.0f} seconds") from error
     except RequestError as error:
-        await context.abort(_CODES[type(error)], str(error))
+        await context.abort(_CODES[type(error)], str(error), _details(error))
     except Exception as error:
         if isinstance(error, grpc.aio.AbortError):
             raise
@@ -73,16 +77,26 @@ async def _answering(context: Context) -> AsyncGenerator[None]:
         await context.abort(grpc.StatusCode.INTERNAL, f"a defect in foretype: {error!r}")
 
 
+def _details(error: RequestError) -> tuple[tuple[str, str | bytes], ...]:
+    """Those of its status that a program can read, as metadata."""
+    if not isinstance(error, UnknownHead):
+        return ()
+    status = Status(code=_CODES[UnknownHead].value[0], message=str(error))
+    status.details.add().Pack(pb.UnknownHead())
+    return rpc_status.to_status(status).trailing_metadata
+
+
 class CompletionService(completion_pb2_grpc.CompletionServicer):
     """foretype.v1.Completion"""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._heads = Heads()
 
     async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.CompleteResponse:
         timings = Timings()
         async with _answering(context):
-            document = requests.document(request.document)
+            document = requests.document(request.document, self._heads)
             limits = requests.limits(request.limits)
             found = await self._engine.complete(document, limits, timings)
             return pb.CompleteResponse(
@@ -98,7 +112,7 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
     ) -> AsyncIterator[pb.StreamResponse]:
         timings = Timings()
         async with _answering(context):
-            document = requests.document(request.document)
+            document = requests.document(request.document, self._heads)
             limits = requests.limits(request.limits, max_candidates=1)
             async with aclosing(self._engine.stream(document, limits, timings)) as items:
                 async for item in items:
@@ -119,7 +133,7 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         timings = Timings()
         async with _answering(context):
-            document, top = requests.document(request.document), requests.top(request)
+            document, top = requests.document(request.document, self._heads), requests.top(request)
             found = await self._engine.predict(document, top, timings)
             return pb.PredictResponse(
                 predictions=[pb.Prediction(text=text, probability=p) for text, p in found],
@@ -233,16 +247,18 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
             return workspace_pb2.StatusResponse(memory=self._memory(status))
         raise AssertionError
 
-    async def _counted(self, work: Callable[..., Status], *arguments: object) -> Status:
+    async def _counted(
+        self, work: Callable[..., workspaces.Status], *arguments: object
+    ) -> workspaces.Status:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
-    def _memory(self, status: Status) -> workspace_pb2.WorkspaceMemory:
+    def _memory(self, status: workspaces.Status) -> workspace_pb2.WorkspaceMemory:
         return workspace_pb2.WorkspaceMemory(
             documents=status.files,
             text_bytes=status.bytes,
             left_out=status.left_out,
             contexts=status.contexts,
-            text_bytes_limit=MAX_BYTES,
+            text_bytes_limit=workspaces.MAX_BYTES,
             is_read=self._engine.model.architecture.memory,
         )
 

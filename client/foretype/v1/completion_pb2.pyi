@@ -96,6 +96,7 @@ class Document(_message.Message):
     WORKSPACE_FIELD_NUMBER: _builtins.int
     PREFIX_FIELD_NUMBER: _builtins.int
     SUFFIX_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Relative to the workspace, with forward slashes; the model reads it before the text. At
     most 1,024 bytes. May be empty.
@@ -105,9 +106,15 @@ class Document(_message.Message):
     workspace: _builtins.str
     """Names the workspace: nothing that was read for one is used for another. May be empty."""
     prefix: _builtins.str
-    """The text before the cursor, from the start of the file. At most 4 MiB."""
+    """The text before the cursor, from the start of the file or from the end of `head` on. At
+    most 4 MiB, with the head.
+    """
     suffix: _builtins.str
-    """The text after the cursor. At most 4 MiB."""
+    """The text after the cursor. At most 4 MiB; what is far from the cursor may be left out."""
+    @_builtins.property
+    def head(self) -> Global___Head:
+        """What stands before `prefix`, where the server has it. Optional."""
+
     def __init__(
         self,
         *,
@@ -116,14 +123,64 @@ class Document(_message.Message):
         workspace: _builtins.str = ...,
         prefix: _builtins.str = ...,
         suffix: _builtins.str = ...,
+        head: Global___Head | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "path", b"path", "prefix", b"prefix", "suffix", b"suffix", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "language", b"language", "path", b"path", "prefix", b"prefix", "suffix", b"suffix", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Document: _TypeAlias = Document  # noqa: Y015
+
+@_typing.final
+class Head(_message.Message):
+    """The beginning of a text that the server has had before, by its digest: a keystroke at the
+    end of a very long file need not carry all of it.
+
+    The server keeps the prefixes that it had last, of 64 KiB and more, by workspace and path.
+    Where the one of this document begins with another text, or is no longer there, the call
+    fails with FAILED_PRECONDITION and an UnknownHead among the details of its status
+    (google.rpc.Status); send the whole prefix then.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LENGTH_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    length: _builtins.int
+    """In bytes of UTF-8; the text ends with a whole character."""
+    sha256: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        length: _builtins.int = ...,
+        sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["length", b"length", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Head: _TypeAlias = Head  # noqa: Y015
+
+@_typing.final
+class UnknownHead(_message.Message):
+    """The detail of an error: the server does not have the text that a Head names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnknownHead: _TypeAlias = UnknownHead  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
@@ -298,9 +355,11 @@ class Timings(_message.Message):
     total_ms: _builtins.float
     """From the request's arrival to the answer, in milliseconds; the parts do not overlap."""
     queue_ms: _builtins.float
-    """Waiting for the compute thread."""
+    """Until the compute thread first took the request up."""
     read_ms: _builtins.float
-    """Reading the part of the prefix that no snapshot held."""
+    """Reading the part of the prefix that no snapshot held, the turns of other requests in
+    between included, as in the search.
+    """
     search_ms: _builtins.float
     read_bytes: _builtins.int
     """How many bytes of those that the answer rests on had to be read."""

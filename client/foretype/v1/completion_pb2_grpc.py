@@ -34,8 +34,9 @@ class CompletionStub:
     ends and `suffix` begins, so no offset ever crosses the wire.
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
-    too many requests are under way, DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting
-    its deadline pass, frees its compute within one step of the network.
+    too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
+    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    compute within one step of the network.
     """
 
     def __init__(self, channel):
@@ -75,8 +76,9 @@ class CompletionServicer:
     ends and `suffix` begins, so no offset ever crosses the wire.
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
-    too many requests are under way, DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting
-    its deadline pass, frees its compute within one step of the network.
+    too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
+    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    compute within one step of the network.
     """
 
     def Complete(self, request, context):
@@ -147,8 +149,9 @@ class Completion:
     ends and `suffix` begins, so no offset ever crosses the wire.
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
-    too many requests are under way, DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting
-    its deadline pass, frees its compute within one step of the network.
+    too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
+    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    compute within one step of the network.
     """
 
     @staticmethod

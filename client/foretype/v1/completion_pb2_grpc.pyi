@@ -35,8 +35,9 @@ class CompletionStub:
     ends and `suffix` begins, so no offset ever crosses the wire.
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
-    too many requests are under way, DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting
-    its deadline pass, frees its compute within one step of the network.
+    too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
+    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    compute within one step of the network.
     """
 
     @_typing.overload
@@ -62,8 +63,9 @@ class CompletionAsyncStub(CompletionStub):
     ends and `suffix` begins, so no offset ever crosses the wire.
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
-    too many requests are under way, DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting
-    its deadline pass, frees its compute within one step of the network.
+    too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
+    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    compute within one step of the network.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -85,8 +87,9 @@ class CompletionServicer(metaclass=_abc_1.ABCMeta):
     ends and `suffix` begins, so no offset ever crosses the wire.
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
-    too many requests are under way, DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting
-    its deadline pass, frees its compute within one step of the network.
+    too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
+    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    compute within one step of the network.
     """
 
     @_abc_1.abstractmethod
