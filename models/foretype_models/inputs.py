@@ -147,11 +147,21 @@ class Ngrams:
 
 def confidence_class(
     best: npt.NDArray[np.integer[Any]], total: npt.NDArray[np.integer[Any]]
-) -> npt.NDArray[np.int64]:
-    """From 0 to CLASSES - 1: how often a context was seen, and the best symbol's share of it."""
-    share = best / np.maximum(total, 1)
-    seen = (total >= 2).astype(np.int64) + (total >= 4) + (total >= 10)
-    return seen * 4 + (share >= 0.4) + (share >= 0.8) + (share >= 1)
+) -> npt.NDArray[np.uint8]:
+    """From 0 to CLASSES - 1: how often a context was seen, and the best symbol's share of it.
+
+    In whole numbers, five times which they must be able to hold: a file's memory is built
+    while somebody waits.
+    """
+    one = np.maximum(total, 1)
+    seen = _ones(total >= 2) + _ones(total >= 4) + _ones(total >= 10)
+    # A share of two fifths, of four, of all.
+    sure = _ones(5 * best >= 2 * one) + _ones(5 * best >= 4 * one) + _ones(best >= one)
+    return seen * np.uint8(4) + sure
+
+
+def _ones(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    return where.astype(np.uint8)
 
 
 def rows(architecture: Architecture) -> int:
@@ -167,7 +177,7 @@ def features(architecture: Architecture) -> int:
     return 1 + len(architecture.ngrams) * (2 if architecture.memory else 1)
 
 
-def prediction_rows(length: int, confidence: npt.NDArray[np.int64]) -> Rows:
+def prediction_rows(length: int, confidence: npt.NDArray[np.uint8]) -> Rows:
     """The rows for all symbols with this class of confidence, at the n-gram length of this
     number: (alphabet,)."""
     first = alphabet.SIZE + length * _ROWS_PER_LENGTH + 1

@@ -30,11 +30,10 @@ _POSITION_BITS = np.uint64(29)
 _POSITIONS = np.uint64(2**29 - 1)
 _LENGTH_AT = np.uint64(29 + 32)  # after position and hash
 _LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
-_MAX_COUNT = 2**16 - 1
 MAX_TAIL = 128
 """Symbols at a text's end that are compared one by one; of more, all are sorted in."""
-MAX_NEW = 128
-"""Symbols that are appended one by one; where more are new, all are sorted anew."""
+MAX_NEW = 256
+"""Symbols that are appended to the tail; where more are new, all are sorted anew."""
 MAX_SYMBOLS = 2**29
 
 
@@ -48,49 +47,10 @@ class Answers:
         return self.found
 
 
-@dataclass(frozen=True)
-class _Record:
-    """What is known after an occurrence of a context and the symbol that followed it: the
-    answer, for how many occurrences in a row that symbol has been the same, and how many
-    there were."""
-
-    found: Counts  # as a memory answers; 0 where there was none yet
-    run: Counts
-    total: Counts
-
-    @classmethod
-    def none(cls, shape: tuple[int, ...]) -> _Record:
-        zero = np.zeros(shape, dtype=np.uint16)
-        return cls(zero, zero, zero)
-
-    @classmethod
-    def of(cls, symbol: Counts, run: Counts, total: Counts) -> _Record:
-        run, total = (np.minimum(count, _MAX_COUNT) for count in (run, total))
-        found = 1 + symbol * CLASSES + confidence_class(run, total)
-        return cls(*(values.astype(np.uint16) for values in (found, run, total)))
-
-    def then(self, follower: Counts) -> _Record:
-        """After another occurrence."""
-        same = (self.total > 0) & ((self.found - 1) // CLASSES == follower)
-        run, total = (count.astype(np.int64) + 1 for count in (self.run, self.total))
-        return _Record.of(np.broadcast_to(follower, run.shape), np.where(same, run, 1), total)
-
-    def part(self, which: Any) -> _Record:
-        return _Record(self.found[which], self.run[which], self.total[which])
-
-    def joined(self, other: _Record) -> _Record:
-        return _Record(
-            np.concatenate((self.found, other.found)),
-            np.concatenate((self.run, other.run)),
-            np.concatenate((self.total, other.total)),
-        )
-
-    def replaced(self, where: npt.NDArray[np.bool_], by: _Record) -> _Record:
-        return _Record(
-            np.where(where, by.found, self.found),
-            np.where(where, by.run, self.run),
-            np.where(where, by.total, self.total),
-        )
+Records = npt.NDArray[np.int64]
+"""What is known after an occurrence of a context and the symbol that followed it, three numbers
+in the first axis: the answer, for how many occurrences in a row that symbol has been the same,
+and how many there were; zeros where there was none."""
 
 
 @dataclass(frozen=True)
@@ -102,37 +62,47 @@ class _Occurrences:
     """
 
     keys: npt.NDArray[np.uint64]  # sorted by length, context, position
-    records: _Record  # of each key
+    answers: npt.NDArray[np.uint16]  # what is known after each of them
     valid: int
     tail: Contexts  # (tail, lengths)
-    tail_records: _Record  # of each of these
+    tail_records: Records  # of each of these
 
     @property
     def known(self) -> int:
         return self.valid + len(self.tail)
 
     def found(self, contexts: Contexts, before: Counts) -> Found:
-        """The answer after the last occurrence of each context before these positions. A
-        step of every search asks for it, so of the records it fetches no more than that."""
-        found = np.zeros(contexts.shape, dtype=np.uint16)
+        """The answer after the last occurrence of each context before these positions."""
+        found = np.zeros(contexts.shape, dtype=np.int64)
         if self.valid:
             at, hit = self._in_sorted(contexts, before)
-            found = np.where(hit, self.records.found[at], 0)
+            found = np.where(hit, self.answers[at], found)
         if len(self.tail):
             at, hit = self._in_tail(contexts, before)
-            found = np.where(hit, self.tail_records.found[at, np.arange(at.shape[-1])], found)
-        return found.astype(np.int64)
+            found = np.where(hit, self.tail_records[0, at, np.arange(at.shape[-1])], found)
+        return found
 
-    def last(self, contexts: Contexts, before: Counts) -> _Record:
-        """All that is known after it."""
-        record = _Record.none(contexts.shape)
+    def _last(self, contexts: Contexts) -> Records:
+        """What is known after the last occurrence of each context (n, 1, lengths)."""
+        records = np.zeros((3, *contexts.shape), dtype=np.int64)
         if self.valid:
-            at, hit = self._in_sorted(contexts, before)
-            record = record.replaced(hit, self.records.part(at))
+            at, hit = self._in_sorted(contexts, np.array(self.valid))
+            records = np.where(hit, self._recounted(contexts, at, hit), records)
         if len(self.tail):
-            at, hit = self._in_tail(contexts, before)
-            record = record.replaced(hit, self.tail_records.part((at, np.arange(at.shape[-1]))))
-        return record
+            at, hit = self._in_tail(contexts, np.array(self.known))
+            records = np.where(hit, self.tail_records[:, at, np.arange(at.shape[-1])], records)
+        return records
+
+    def _recounted(self, contexts: Contexts, at: Counts, hit: npt.NDArray[np.bool_]) -> Records:
+        """What is known after these of the sorted ones: those before them tell how many, and
+        how many in a row, which is asked for too seldom to be kept."""
+        first = np.searchsorted(self.keys, _keys(contexts, np.zeros(1, np.uint64)))
+        run = np.zeros(at.shape, dtype=np.int64)
+        run[hit] = [
+            _last_run(self.answers[start : end + 1])
+            for start, end in zip(first[hit].tolist(), at[hit].tolist(), strict=True)
+        ]
+        return np.stack((self.answers[at].astype(np.int64), run, at - first + 1))
 
     def _in_sorted(
         self, contexts: Contexts, before: Counts
@@ -151,21 +121,28 @@ class _Occurrences:
 
     def until(self, position: int) -> _Occurrences:
         """Without those from this position on."""
-        tail = slice(max(0, position - self.valid))
+        tail = max(0, position - self.valid)
         return replace(
             self,
             valid=min(self.valid, position),
-            tail=self.tail[tail],
-            tail_records=self.tail_records.part(tail),
+            tail=self.tail[:tail],
+            tail_records=self.tail_records[:, :tail],
         )
 
-    def appended(self, context: Contexts, follower: Counts) -> _Occurrences:
-        """With one more, (lengths,)."""
-        record = self.last(context[None, None], np.array(self.known)).then(follower)
+    def extended(self, contexts: Contexts, followers: Symbols) -> _Occurrences:
+        """With more of them, (n, lengths), in the text's order."""
+        keys = _keys(contexts, np.arange(len(contexts))[:, None]).ravel()
+        order = np.argsort(keys)
+        known = self._last(contexts[:, None]).reshape(3, -1)[:, order]
+        following = np.broadcast_to(followers[:, None], contexts.shape).ravel()[order]
+        run, total = _counted(run_starts(keys[order] >> _POSITION_BITS), following, known)
+        records = np.empty_like(known)
+        records[:, order] = _answer(following, run, total), run, total
+        new = records.reshape(3, *contexts.shape)
         return replace(
             self,
-            tail=np.concatenate((self.tail, context[None])),
-            tail_records=self.tail_records.joined(record.part(0)),
+            tail=np.concatenate((self.tail, contexts)),
+            tail_records=np.concatenate((self.tail_records, new), axis=1),
         )
 
     def merged(self) -> _Occurrences:
@@ -174,48 +151,78 @@ class _Occurrences:
         new_keys = _keys(self.tail, numbers).ravel()
         order = np.argsort(new_keys)
         kept = self.keys & _POSITIONS < self.valid
-        old, new = self.records.part(kept), self.tail_records
-        at = np.searchsorted(self.keys[kept], new_keys[order])
-        records = _Record(
-            np.insert(old.found, at, new.found.ravel()[order]),
-            np.insert(old.run, at, new.run.ravel()[order]),
-            np.insert(old.total, at, new.total.ravel()[order]),
+        keys, answers = self.keys[kept], self.answers[kept]
+        at = np.searchsorted(keys, new_keys[order])
+        new_answers = self.tail_records[0].ravel()[order].astype(np.uint16)
+        return _sorted(
+            np.insert(keys, at, new_keys[order]),
+            np.insert(answers, at, new_answers),
+            self.known,
+            self.tail.shape[1],
         )
-        keys = np.insert(self.keys[kept], at, new_keys[order])
-        return _sorted(keys, records, self.known, self.tail.shape[1])
+
+
+def _answer(symbol: Counts, run: Counts, total: Counts) -> Counts:
+    return 1 + symbol * CLASSES + confidence_class(run, total)
+
+
+def _symbols(found: Counts) -> Counts:
+    """That answers speak of."""
+    return (found - 1) // CLASSES
+
+
+def _last_run(answers: npt.NDArray[np.uint16]) -> int:
+    """For how many answers up to the last one the symbol is the same."""
+    for part in (answers[-16:], answers):  # as a rule it has changed lately
+        symbols = _symbols(part)
+        others = np.flatnonzero(symbols != symbols[-1])
+        if len(others):
+            return len(part) - 1 - int(others[-1])
+    return len(answers)
+
+
+def _counted(
+    starts: npt.NDArray[np.bool_], followers: Counts, known: Records | None = None
+) -> tuple[Counts, Counts]:
+    """After each of some occurrences, which are sorted by context and position: in how many in
+    a row up to there the follower was the same, and how many there were. `starts` says where
+    a context begins, and `known` what there is to each one's before all of these."""
+    changes = starts | run_starts(followers)
+    run, total = _since(changes), _since(starts)
+    if known is not None:
+        found, known_run, known_total = known
+        total = total + known_total
+        goes_on = starts & (known_total > 0) & (_symbols(found) == followers)
+        numbers = np.arange(len(changes))
+        run = run + np.where(goes_on, known_run, 0)[numbers - run + 1]
+    return run, total
 
 
 def _sorted(
-    keys: npt.NDArray[np.uint64], records: _Record, valid: int, lengths: int
+    keys: npt.NDArray[np.uint64], answers: npt.NDArray[np.uint16], valid: int, lengths: int
 ) -> _Occurrences:
     tail = np.zeros((0, lengths), dtype=np.uint32)
-    return _Occurrences(keys, records, valid, tail, _Record.none(tail.shape))
+    return _Occurrences(keys, answers, valid, tail, np.zeros((3, 0, lengths), dtype=np.int64))
 
 
 def _occurrences(lengths: tuple[int, ...], symbols: Symbols) -> _Occurrences:
     """Those in a text, sorted."""
     valid = max(0, len(symbols) - 1)
-    keys = _sorted_keys(_hashes(lengths, symbols[:-1]))
-    followers = symbols[1:][(keys & _POSITIONS).astype(np.int64)]
-    starts = run_starts(keys >> _POSITION_BITS)
-    records = _Record.of(followers, _since(starts | run_starts(followers)), _since(starts))
-    return _sorted(keys, records, valid, len(lengths))
-
-
-def _sorted_keys(contexts: Contexts) -> npt.NDArray[np.uint64]:
-    """The keys of contexts (n, lengths) at positions from 0 on.
-
-    Sorted by halves of the hash, for which numpy has a radix sort that keeps the order of
-    positions: several times faster than sorting the keys.
-    """
-    parts: list[npt.NDArray[np.uint64]] = []
-    for length, column in zip(_LENGTHS[: contexts.shape[1]], contexts.T, strict=True):
-        order = np.argsort(column.astype(np.uint16), kind="stable")
-        high = (column >> np.uint32(16)).astype(np.uint16)
-        order = order[np.argsort(high[order], kind="stable")]
-        hashed = column[order].astype(np.uint64) << _POSITION_BITS
-        parts.append(length | hashed | order.astype(np.uint64))
-    return np.concatenate(parts or [np.zeros(0, np.uint64)])
+    keys = np.empty((len(lengths), valid), dtype=np.uint64)
+    answers = np.empty((len(lengths), valid), dtype=np.uint16)
+    positions = np.arange(valid, dtype=np.uint64)
+    followers = symbols[1:].astype(np.int32)
+    contexts = _hashes(lengths, symbols[:-1])
+    # One length after the other: what is worked on stays in the processor's cache.
+    for number in range(len(lengths)):
+        own = keys[number]
+        hashed = contexts[:, number].astype(np.uint64) << _POSITION_BITS
+        np.bitwise_or(_LENGTHS[number] | hashed, positions, out=own)
+        own.sort()
+        following = followers[(own & _POSITIONS).astype(np.int64)]
+        run, total = _counted(run_starts(own >> _POSITION_BITS), following)
+        answers[number] = _answer(following, run, total)
+    return _sorted(keys.ravel(), answers.ravel(), valid, len(lengths))
 
 
 def _keys(contexts: Contexts, positions: Counts) -> npt.NDArray[np.uint64]:
@@ -233,32 +240,34 @@ class TextMemory:
 
     All occurrences of all contexts lie in one sorted array, so that the last one before a
     position is found by bisection; the newest lie in a short tail until they are sorted in.
-    A symbol takes 14 bytes for each length. `MAX_SYMBOLS` bounds a text, and there may be
+    A symbol takes 10 bytes for each length. `MAX_SYMBOLS` bounds a text, and there may be
     eight lengths.
     """
 
     def __init__(self, lengths: tuple[int, ...], symbols: Symbols) -> None:
         """`symbols` is int64 of shape (n,)."""
-        self.symbols = symbols
+        self._symbols = symbols.astype(np.uint16)
         self._lengths = lengths
         self._occurrences = _occurrences(lengths, symbols)
 
     @property
     def nbytes(self) -> int:
-        return 14 * len(self._occurrences.keys) + self.symbols.nbytes
+        return 10 * len(self._occurrences.keys) + self._symbols.nbytes
 
     def follow(self, symbols: Symbols) -> None:
         """Goes over to another text, at little cost where the beginning is the same. What
         was handed out for the text before goes on to answer for that."""
-        same = _common_length(self.symbols, symbols)
-        occurrences = self._occurrences.until(max(0, same - 1))
-        self.symbols = symbols
+        compact = symbols.astype(np.uint16)
+        occurrences = self._occurrences.until(max(0, _common_length(self._symbols, compact) - 1))
+        self._symbols = compact
         new = range(occurrences.known, len(symbols) - 1)
         if len(new) > MAX_NEW:
             self._occurrences = _occurrences(self._lengths, symbols)
             return
-        for position, context in zip(new, self._contexts(new), strict=True):
-            occurrences = occurrences.appended(context, symbols[position + 1])
+        if new:
+            occurrences = occurrences.extended(
+                _contexts(self._lengths, symbols, new), symbols[new.start + 1 :]
+            )
         full = len(occurrences.tail) > MAX_TAIL
         self._occurrences = occurrences.merged() if full else occurrences
 
@@ -270,16 +279,6 @@ class TextMemory:
         """What is known after each symbol from `start` on: for reading up to `stop`, row by
         row."""
         return _View(self._occurrences, np.arange(start, stop)[:, None, None])
-
-    def _contexts(self, positions: range) -> Contexts:
-        """Those that end at the symbols of these positions: (positions, lengths)."""
-        if not positions:
-            return np.zeros((0, len(self._lengths)), dtype=np.uint32)
-        longest = max(self._lengths, default=1)
-        padded = np.concatenate((_before_start(longest), self.symbols))
-        context = padded[positions.start : positions.start + longest - 1, None]
-        read = self.symbols[positions.start : positions.stop, None]
-        return inputs.context_hashes(self._lengths, context, read)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -299,7 +298,7 @@ def answers(lengths: tuple[int, ...], symbols: Symbols) -> Found:
     occurrences = _occurrences(lengths, np.append(symbols, 0))
     keys = occurrences.keys
     first = run_starts(keys >> _POSITION_BITS)
-    before = np.where(first, 0, np.roll(occurrences.records.found, 1))
+    before = np.where(first, 0, np.roll(occurrences.answers, 1))
     found = np.zeros((len(symbols), len(lengths)), dtype=np.int64)
     positions, length = keys & _POSITIONS, keys >> _LENGTH_AT
     found[positions.astype(np.int64), length.astype(np.int64)] = before
@@ -314,11 +313,22 @@ def _hashes(lengths: tuple[int, ...], symbols: Symbols) -> Contexts:
     return inputs.context_hashes(lengths, context, symbols[:, None])[:, 0]
 
 
+def _contexts(lengths: tuple[int, ...], symbols: Symbols, positions: range) -> Contexts:
+    """Those that end at the symbols of these positions: (positions, lengths)."""
+    longest = max(lengths, default=1)
+    first = max(0, positions.start - longest + 1)
+    before = np.concatenate((_before_start(longest), symbols[first : positions.start]))
+    context = before[len(before) - longest + 1 :, None]
+    return inputs.context_hashes(lengths, context, symbols[positions.start : positions.stop, None])[
+        :, 0
+    ]
+
+
 def _before_start(longest: int) -> Symbols:
     return np.full(longest - 1, inputs.BEFORE_START, dtype=np.int64)
 
 
-def _common_length(one: Symbols, other: Symbols) -> int:
+def _common_length(one: npt.NDArray[np.uint16], other: npt.NDArray[np.uint16]) -> int:
     """How many symbols both begin with."""
     length = min(len(one), len(other))
     differ = one[:length] != other[:length]
@@ -332,8 +342,8 @@ def run_starts(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
     return starts
 
 
-def _since(starts: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _since(starts: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """How many there were since the last start, counting that: 1, 2, 3, 1, 2, ..."""
-    numbers = np.arange(len(starts))
-    last = np.maximum.accumulate(np.where(starts, numbers, 0))
+    numbers = np.arange(len(starts), dtype=np.int32)
+    last = np.maximum.accumulate(numbers * starts)
     return numbers - last + 1

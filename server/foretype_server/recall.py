@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from foretype_models import alphabet
+from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import Memory
 from foretype_models.memory import TextMemory
@@ -16,7 +17,7 @@ from foretype_server.states import Name, Origin
 SPAN = 2**16
 """Bytes: of a longer text the last one or two spans before a position are remembered. Where
 they begin depends on that position alone, so reading in parts gives the same."""
-CAPACITY = 48 * 2**20  # bytes
+CAPACITY = 40 * 2**20  # bytes
 
 
 def memory_lengths(architecture: Architecture) -> tuple[int, ...]:
@@ -34,7 +35,7 @@ class FileMemories:
     def __init__(self, lengths: tuple[int, ...], capacity: int = CAPACITY) -> None:
         self._lengths = lengths
         self._capacity = capacity
-        self._texts: OrderedDict[tuple[Name, int], TextMemory] = OrderedDict()
+        self._texts: OrderedDict[tuple[Name, int], tuple[bytes, TextMemory]] = OrderedDict()
 
     def of_path(self, origin: Origin) -> Memory:
         """For reading the path."""
@@ -55,21 +56,28 @@ class FileMemories:
     def _memory(self, origin: Origin, first: int) -> TextMemory:
         """That of the text from `first` on, as far as any position needs it."""
         key = (replace(origin.name, generation=0), first)
-        text = alphabet.encode(origin.text[first : first + 2 * SPAN])
-        symbols = text if first else np.concatenate((alphabet.encode_path(origin.name.path), text))
-        memory = self._texts.pop(key, None)
-        if memory is None:
-            memory = TextMemory(self._lengths, symbols)
+        text = origin.text[first : first + 2 * SPAN]
+        known = self._texts.pop(key, None)
+        if known is None:
+            memory = TextMemory(self._lengths, _symbols(origin, first, text))
         else:
-            memory.follow(symbols)
-        self._texts[key] = memory
+            followed, memory = known
+            if followed != text:
+                memory.follow(_symbols(origin, first, text))
+        self._texts[key] = text, memory
         while len(self._texts) > 1 and self._nbytes > self._capacity:
             self._texts.popitem(last=False)
         return memory
 
     @property
     def _nbytes(self) -> int:
-        return sum(text.nbytes for text in self._texts.values())
+        return sum(len(text) + memory.nbytes for text, memory in self._texts.values())
+
+
+def _symbols(origin: Origin, first: int, text: bytes) -> Symbols:
+    """Of the text from `first` on, after the path where that is its beginning."""
+    symbols = alphabet.encode(text)
+    return symbols if first else np.concatenate((alphabet.encode_path(origin.name.path), symbols))
 
 
 def _first(position: int) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import ipaddress
 import logging
 import os
+import platform
 import signal
 import socket
 import stat
@@ -175,9 +177,21 @@ def run(
     """Serves until SIGINT or SIGTERM, `metrics` over HTTP at that HOST:PORT if given. Raises
     BundleError and ServingError."""
     logging.basicConfig(format="foretype: %(message)s", level=logging.INFO)
+    _give_memory_back()
     runtime = open_runtime(model, precision)
     with _metrics(metrics) as counting:
         asyncio.run(_serve(runtime, listen, reflection, counting, until_stdin_closes))
+
+
+def _give_memory_back() -> None:
+    """Has large arrays go back to the system when they are freed.
+
+    glibc otherwise keeps ever larger ones in its heap, which they leave in pieces: with ten
+    files open the server would take a third more.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        m_mmap_threshold, its_first_value = -3, 2**17  # bytes
+        ctypes.CDLL(None).mallopt(m_mmap_threshold, its_first_value)
 
 
 @contextmanager

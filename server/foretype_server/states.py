@@ -78,7 +78,7 @@ class Origin:
 def _common_length(one: bytes, other: bytes) -> int:
     """How many bytes both begin with."""
     length = min(len(one), len(other))
-    if one[:length] == other[:length]:
+    if one.startswith(other) or other.startswith(one):
         return length
     pair = (np.frombuffer(text, np.uint8, length) for text in (one, other))
     return int(np.argmax(np.not_equal(*pair)))

@@ -70,14 +70,16 @@ def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
     rng = np.random.default_rng(step)
     symbols = rng.integers(97, 100, 3 * memory.MAX_TAIL)
     other = rng.integers(97, 100, len(symbols))
-    text = TextMemory(LENGTHS, symbols[:1])
+    typed = symbols[:1]
+    text = TextMemory(LENGTHS, typed)
     for length in range(1, len(symbols), step):
-        text.follow(symbols[:length])
-    np.testing.assert_array_equal(_along(text, text.symbols), _by_hand(text.symbols))
+        typed = symbols[:length]
+        text.follow(typed)
+    np.testing.assert_array_equal(_along(text, typed), _by_hand(typed))
     for back in (5, memory.MAX_TAIL, 2 * memory.MAX_TAIL):
-        changed = np.concatenate((text.symbols[:-back], other[:back]))
-        text.follow(changed)
-        np.testing.assert_array_equal(_along(text, changed), _by_hand(changed))
+        typed = np.concatenate((typed[:-back], other[:back]))
+        text.follow(typed)
+        np.testing.assert_array_equal(_along(text, typed), _by_hand(typed))
 
 
 @given(texts, st.integers(0, 40))
