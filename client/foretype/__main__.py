@@ -134,6 +134,9 @@ def serve(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Serve metrics there, for Prometheus."),
     ] = None,
+    load: Annotated[
+        bool, typer.Option(help="Load another model when a client asks for that.")
+    ] = True,
     until_stdin_closes: Annotated[
         bool,
         typer.Option("--until-stdin-closes", help="End with the process that started this one."),
@@ -148,6 +151,7 @@ def serve(
         precision=precision.value,
         reflection=reflection,
         metrics=metrics,
+        load=load,
         until_stdin_closes=until_stdin_closes,
     )
 

@@ -3,6 +3,8 @@
     RequestError
     ├── InvalidRequest   it breaks a stated limit
     ├── NotFound         it names something that is not there
+    ├── NotReady         what it asks for cannot be had as things stand
+    ├── SwitchedOff      the server was told not to do it
     ├── Overloaded       too many requests are under way
     └── OutOfTime        it took longer than the server allows
 
@@ -22,6 +24,14 @@ class InvalidRequest(RequestError):
 
 class NotFound(RequestError):
     """It names something that is not there."""
+
+
+class NotReady(RequestError):
+    """What it asks for cannot be had as things stand."""
+
+
+class SwitchedOff(RequestError):
+    """The server was told not to do it."""
 
 
 class Overloaded(RequestError):

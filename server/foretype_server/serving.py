@@ -12,8 +12,9 @@ import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,7 @@ from foretype_models.runtime import Runtime
 from foretype_server.engine import Engine
 from foretype_server.errors import ServingError
 from foretype_server.observer import NO_OBSERVER
+from foretype_server.served import Loader, Served, open_runtime
 from foretype_server.services import CompletionService, ModelsService, WorkspaceService
 
 if TYPE_CHECKING:
@@ -56,14 +58,18 @@ class Server:
     """The engine behind its services. Used inside one event loop."""
 
     def __init__(
-        self, runtime: Runtime, reflection: bool = True, metrics: Metrics | None = None
+        self,
+        runtime: Runtime,
+        reflection: bool = True,
+        metrics: Metrics | None = None,
+        loader: Loader | None = None,
     ) -> None:
-        self._engine = Engine(runtime, observer=metrics or NO_OBSERVER)
+        self._served = Served(Engine(runtime, observer=metrics or NO_OBSERVER))
         interceptors: list[grpc.aio.ServerInterceptor] = []
         if metrics is not None:
             from foretype_server.metrics import Interceptor
 
-            metrics.watch(self._engine)
+            metrics.watch(lambda: self._served.current)
             interceptors.append(Interceptor(metrics))
         self._health = cast(Any, health).aio.HealthServicer()  # its stubs do not know of aio
         self._server = grpc.aio.server(
@@ -72,11 +78,13 @@ class Server:
             maximum_concurrent_rpcs=MAX_CALLS,
         )
         completion_pb2_grpc.add_CompletionServicer_to_server(
-            CompletionService(self._engine), self._server
+            CompletionService(self._served), self._server
         )
-        models_pb2_grpc.add_ModelsServicer_to_server(ModelsService(self._engine), self._server)
+        models_pb2_grpc.add_ModelsServicer_to_server(
+            ModelsService(self._served, loader), self._server
+        )
         workspace_pb2_grpc.add_WorkspaceServicer_to_server(
-            WorkspaceService(self._engine), self._server
+            WorkspaceService(self._served), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflection:
@@ -98,7 +106,7 @@ class Server:
         """Says that it is going, lets calls end for `grace` seconds, and stops."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
-        await asyncio.to_thread(self._engine.close)
+        await self._served.close()
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:
@@ -157,12 +165,6 @@ def _answers(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def open_runtime(model: str, precision: str) -> Runtime:
-    """Finds, checks and loads a model. Raises BundleError."""
-    bundle = registry.load(model)
-    return Runtime(bundle, bundle.choose_precision(precision))
-
-
 def run(
     listen: str,
     *,
@@ -170,14 +172,18 @@ def run(
     precision: str,
     reflection: bool,
     metrics: str | None,
+    load: bool,
     until_stdin_closes: bool,
 ) -> None:
-    """Serves until SIGINT or SIGTERM, `metrics` over HTTP at that HOST:PORT if given. Raises
-    BundleError and ServingError."""
+    """Serves until SIGINT or SIGTERM, `metrics` over HTTP at that HOST:PORT if given; where it
+    may `load` others, not the same model all the time. Raises BundleError and ServingError."""
     logging.basicConfig(format="foretype: %(message)s", level=logging.INFO)
-    runtime = open_runtime(model, precision)
+    entry = registry.find(model)
+    runtime = open_runtime(entry, precision)
+    loader = Loader(entry, precision) if load else None
     with _metrics(metrics) as counting:
-        asyncio.run(_serve(runtime, listen, reflection, counting, until_stdin_closes))
+        server = partial(Server, runtime, reflection, counting, loader)
+        asyncio.run(_serve(server, runtime, listen, until_stdin_closes))
 
 
 @contextmanager
@@ -197,11 +203,7 @@ def _metrics(listen: str | None) -> Generator[Metrics | None]:
 
 
 async def _serve(
-    runtime: Runtime,
-    listen: str,
-    reflection: bool,
-    metrics: Metrics | None,
-    until_stdin_closes: bool,
+    make: Callable[[], Server], runtime: Runtime, listen: str, until_stdin_closes: bool
 ) -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -209,7 +211,7 @@ async def _serve(
     if until_stdin_closes:
         watch = threading.Thread(target=_watch_stdin, args=(loop, stopping), daemon=True)
         watch.start()
-    server = Server(runtime, reflection, metrics)
+    server = make()
     address = await server.start(listen)
     model = runtime.description
     print(f"serving {model.name} {model.version} ({runtime.precision}) at {address}", flush=True)
@@ -230,7 +232,7 @@ def embedded(model: str, precision: str = "auto") -> Generator[str]:
 
     Raises BundleError.
     """
-    runtime = open_runtime(model, precision)
+    runtime = open_runtime(registry.find(model), precision)
     with tempfile.TemporaryDirectory(prefix="foretype-") as folder:
         address = f"unix:{folder}/engine.sock"
         loop = asyncio.new_event_loop()
