@@ -30,6 +30,7 @@ from foretype_lsp.settings import SECTION, Settings, Until
 from foretype_lsp.suggestions import Place, Suggestions
 
 BLOCK_LENGTH = 600  # bytes; what is shorter has the engine's own bound
+SETTINGS_TIMEOUT = 1.0  # seconds in which the first request waits for the settings
 EDITOR_TIMEOUT = 5.0  # seconds that the editor has to make room for progress
 PARENT_INTERVAL = 2.0  # seconds between looks at the editor's process
 
@@ -96,7 +97,8 @@ class Adapter(LanguageServer):
         self._engine_of = (server, model)
         self._engines: Engines | None = None
         self._projects: Projects | None = None
-        self._settled = False  # whether the settings are known
+        self._settled = asyncio.Event()  # the settings are known
+        self._due = 0.0  # when they should be, by the event loop's clock
         self._forgetting: list[asyncio.Task[None]] = []
         self._initial_options: Any = None
         self._pushed: Any = None  # settings, by an editor that cannot be asked for them
@@ -108,6 +110,7 @@ class Adapter(LanguageServer):
 
     def start(self, params: types.InitializeParams) -> None:
         """Makes room for engines, connects to a server, and watches over the editor."""
+        self._due = asyncio.get_running_loop().time() + SETTINGS_TIMEOUT
         self._engines = Engines(*self._engine_of, self, self._remembers_nothing)
         self._projects = Projects(self._engines.remember, self._showing, self.log)
         if os.name == "posix":
@@ -173,7 +176,7 @@ class Adapter(LanguageServer):
             of_folder, more = settings.read(self._initial_options, given, by_folder.get(folder))
             self._models[place_in_workspace(folder, [folder])[0]] = of_folder.model
             problems += [problem for problem in more if problem not in problems]
-        if self._settled and before.memory and not self.settings.memory:
+        if self._settled.is_set() and before.memory and not self.settings.memory:
             self._forget_projects()
         self._shown.clear()
         for problem in problems:
@@ -217,7 +220,7 @@ class Adapter(LanguageServer):
         """The engines that the settings ask for are started, and what was opened before they
         were known is taken up."""
         assert self._engines is not None
-        self._settled = True
+        self._settled.set()
         self._engines.assign(self._models)
         for uri in list(self.documents):
             self.opened(uri)
@@ -244,7 +247,7 @@ class Adapter(LanguageServer):
 
     def _remembers(self, document: Document) -> bool:
         wanted = self.settings.memory and self.settings.suggests_in(document.language)
-        return self._settled and wanted
+        return self._settled.is_set() and wanted
 
     def _remembers_nothing(self, concerned: Callable[[str], bool]) -> None:
         if self._projects is not None:
@@ -326,6 +329,9 @@ class Adapter(LanguageServer):
         self, document: Document, prefix: str, suffix: str, until: Until, timeout: float
     ) -> Suggestions:
         assert self._engines is not None
+        with suppress(TimeoutError):  # an editor that does not say gets the defaults
+            async with asyncio.timeout_at(self._due):
+                await self._settled.wait()
         folder, path = place_in_workspace(document.uri, self._folders())
         message = Message(
             path=path,

@@ -65,7 +65,8 @@ class Engines:
             return
         before, self._models = self._models, {f: m or self._default for f, m in models.items()}
         wanted = set(self._models.values()) or {self._default}
-        if any([self._engine(model).is_given_up for model in wanted]):  # and all are started
+        engines = [self._engine(model) for model in wanted]
+        if any(engine.is_given_up for engine in engines):
             wanted.add(self._default)
         for model in self._engines.keys() - wanted:
             self._end(model)
