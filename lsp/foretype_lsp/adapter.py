@@ -176,6 +176,7 @@ class Adapter(LanguageServer):
             of_folder, more = settings.read(self._initial_options, given, by_folder.get(folder))
             self._models[place_in_workspace(folder, [folder])[0]] = of_folder.model
             problems += [problem for problem in more if problem not in problems]
+        self._models[""] = self.settings.model  # of what lies in no folder
         if self._settled.is_set() and before.memory and not self.settings.memory:
             self._forget_projects()
         self._shown.clear()

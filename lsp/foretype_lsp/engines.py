@@ -58,23 +58,30 @@ class Engines:
             self._engine(model)
 
     def assign(self, models: Mapping[str, str]) -> None:
-        """Says by folder which model is asked for, "" for the default; starts the engines that
-        takes and ends those that nobody asks for any more."""
+        """Says by folder which model is asked for, where "" is the default. The engines of
+        open folders are started, those that nobody asks for any more end. The folder "" stands
+        for what lies in none; its engine is started for its first document."""
+        before = self._models
         if self._server is not None:
+            self._models = dict.fromkeys(models, self._default)
             self._compare(self._server, models)
             return
-        before, self._models = self._models, {f: m or self._default for f, m in models.items()}
-        wanted = set(self._models.values()) or {self._default}
+        self._models = {folder: model or self._default for folder, model in models.items()}
+        self._start_and_end()
+        changed = {f for f in before | self._models if before.get(f) != self._models.get(f)}
+        for folder in changed & before.keys() - {""}:
+            if (earlier := self._engines.get(before[folder])) is not None:
+                self._in_background(asyncio.create_task(earlier.forget(folder)))
+        self._remembers_nothing(lambda folder: folder in changed & self._models.keys())
+
+    def _start_and_end(self) -> None:
+        wanted = {model for folder, model in self._models.items() if folder}
+        wanted = wanted or set(self._models.values())
         engines = [self._engine(model) for model in wanted]
         if any(engine.is_given_up for engine in engines):
             wanted.add(self._default)
         for model in self._engines.keys() - wanted:
             self._end(model)
-        moved = {f for f, model in self._models.items() if before.get(f, self._default) != model}
-        for folder in moved:
-            if (earlier := self._engines.get(before.get(folder, self._default))) is not None:
-                self._in_background(asyncio.create_task(earlier.forget(folder)))
-        self._remembers_nothing(lambda folder: folder in moved)
 
     async def complete(self, document: Document, limits: Limits, timeout: float) -> list[str]:
         """As `Engine.complete`, by the document's folder."""
@@ -122,7 +129,7 @@ class Engines:
 
     def _became_ready(self, model: str) -> None:
         engine = self._engines[model]
-        self._remembers_nothing(lambda folder: self._of(folder) is engine)
+        self._remembers_nothing(lambda f: f in self._models and self._of(f) is engine)
 
     def _end(self, model: str) -> None:
         del self._engines[model]
@@ -138,16 +145,14 @@ class Engines:
         """Tells of folders that ask for another model than the server's."""
         if self._comparing is not None:
             self._comparing.cancel()
-        asked = {(folder, model) for folder, model in models.items() if model} - self._told
-        comparing = self._tell_others(address, asked)
+        asked = {(folder, model) for folder, model in models.items() if folder and model}
+        comparing = self._tell_others(address, asked - self._told)
         self._comparing = asyncio.create_task(comparing)
 
     async def _tell_others(self, address: str, asked: set[tuple[str, str]]) -> None:
-        if not asked:
-            return
-        served = await self._of("").model()
+        served = await self._of("").model() if asked else None
         for folder, model in sorted(asked):
-            if model != served:
+            if served is not None and model != served:
                 self._told.add((folder, model))
                 self._reporter.show_warning(
                     f"foretype: {PurePath(folder).name} asks for the model {model!r}, but the"

@@ -150,4 +150,4 @@ class Served:
         if self._ending is not None:
             await self._ending
         await asyncio.to_thread(self.current.close)
-        self._counting.shutdown()
+        self._counting.shutdown(wait=False)

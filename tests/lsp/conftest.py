@@ -99,9 +99,12 @@ class Editor:
         assert isinstance(found, types.CompletionList)
         return found
 
-    async def set(self, folder: Path | None = None, **settings: Any) -> None:
-        """Changes the settings, those of a folder alone if one is given, and says so; returns
-        when they have been asked for."""
+    async def set(self, **settings: Any) -> None:
+        """Changes the settings and says so; returns when they have been asked for."""
+        await self.set_in(None, **settings)
+
+    async def set_in(self, folder: Path | None, **settings: Any) -> None:
+        """As `set`, those of a folder alone if there is one."""
         asked = asyncio.Event()
         original = self.client.get_configuration
 
@@ -133,7 +136,7 @@ async def _editor(
     client = make_test_lsp_client()
     client.set_configuration(settings, section="foretype")
     for path, model in (models or {}).items():
-        own = {**(settings or {}), "model": model}
+        own: dict[str, Any] = {**(settings or {}), "model": model}
         client.set_configuration(own, section="foretype", scope_uri=path.as_uri())
     folders = list(models) if models else [folder]
     await client.start_io(sys.executable, "-m", "foretype", "lsp", *map(str, arguments))

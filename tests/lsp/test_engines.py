@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lsprotocol import types
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 TEXT = "public class Gorilla0 {\n\n    private final Str"
 KNOWN = 40 * "quokkaWombat.platypusEchidna();\n"
-BARE = {"memory": False, "confidence": 0}
+BARE: dict[str, Any] = {"memory": False, "confidence": 0}
 
 
 @pytest.fixture
@@ -74,7 +75,8 @@ async def test_two_folders_are_answered_by_two_models(
     ]
     assert right[0] != right[1]
     asked = {one: str(tiny_model), two: str(other_model)}
-    async with editor_with("--model", "java", models=asked, settings=BARE) as editor:
+    settings = {**BARE, "model": "java"}
+    async with editor_with("--model", tiny_model, models=asked, settings=settings) as editor:
         for folder, text in zip(folders, right, strict=True):
             assert await _suggested(editor, folder) == f"Str{text}"
         assert _models(editor) == {str(tiny_model), str(other_model)}
@@ -106,7 +108,7 @@ async def test_a_model_that_cannot_be_used_is_told_once_and_the_default_answers(
         await _suggested(editor, one)
         await editor.until_logged("1 .java files of one")  # which the default remembers
         assert "platypus" in await _suggested(editor, one, "quokkaWombat.")
-        await editor.set(one, model=asked, confidence=0)
+        await editor.set_in(one, model=asked, confidence=0)
         await _suggested(editor, two)
         assert len(editor.shown) == 1
         assert _models(editor) == {str(tiny_model)}
@@ -124,7 +126,7 @@ async def test_a_changed_setting_takes_effect_at_once_and_the_memory_follows(
         await editor.until_logged("1 .java files of one")
         assert _models(editor) == {str(other_model)}
         before = sum("1 .java files of one" in message for message in editor.logged)
-        await editor.set(one, model="", confidence=0)
+        await editor.set_in(one, model="", confidence=0)
         await _until_models(editor, tiny_model)
         await editor.until_logged("1 .java files of one", before + 1)
         assert "platypus" in await _suggested(editor, one, "quokkaWombat.")
@@ -138,7 +140,7 @@ async def test_a_server_answers_with_its_own_model_and_who_asks_for_another_is_t
     models = {one: "another", two: "tiny"}
     async with editor_with("--server", server_address, models=models, settings=BARE) as editor:
         await editor.until_shown("one asks for the model 'another', but the server at")
-        await editor.set(one, model="another", **BARE)
+        await editor.set_in(one, model="another", **BARE)
         assert await _suggested(editor, one)
         assert await _suggested(editor, two)
         [message] = editor.shown
