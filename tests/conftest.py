@@ -63,21 +63,37 @@ def write_java(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _trained(folder: Path, name: str, settings: str) -> Path:
     """A bundle that `foretype train` made of some small classes, in some seconds."""
-    folder = tmp_path_factory.mktemp("tiny")
     config = folder / "config.toml"
-    config.write_text(
-        "epochs = 6\nbatch = 4\nvalidations = 2\n"
-        "[architecture]\nhidden_size = 64\nlayers = 2\nembedding_size = 32\nngrams = [3, 6, 12]\n"
-    )
+    config.write_text(f"batch = 4\nvalidations = 2\n{settings}")
     zoo = write_java(folder / "zoo")
     command = [*FORETYPE, "train", zoo, "--out", folder / "run", "--config", config]
     subprocess.run(
-        [*command, "--name", "tiny", "--language", "java"], check=True, capture_output=True
+        [*command, "--name", name, "--language", "java"], check=True, capture_output=True
     )
     return folder / "run" / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _trained(
+        tmp_path_factory.mktemp("tiny"),
+        "tiny",
+        "epochs = 6\n"
+        "[architecture]\nhidden_size = 64\nlayers = 2\nembedding_size = 32\nngrams = [3, 6, 12]\n",
+    )
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one, which reads other contexts and says other things."""
+    return _trained(
+        tmp_path_factory.mktemp("other"),
+        "other",
+        "epochs = 3\n"
+        "[architecture]\nhidden_size = 48\nlayers = 1\nembedding_size = 32\nngrams = [4, 9]\n",
+    )
 
 
 Serving = Callable[[Path, str], AbstractContextManager[str]]

@@ -21,7 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(help="Lists, shows, installs and removes models.", no_args_is_help=True)
+models_app = typer.Typer(
+    help="Lists, shows, installs and removes models; has a server load one.", no_args_is_help=True
+)
 app.add_typer(models_app, name="models")
 
 
@@ -60,6 +62,9 @@ Model = Annotated[str, typer.Option(help="A model's name or path.")]
 Server = Annotated[
     str | None,
     typer.Option(help="Ask the server at this address, unix:PATH or HOST:PORT."),
+]
+LoadingServer = Annotated[
+    str | None, typer.Option("--server", help="Have the server at this address load it too.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PrecisionOption = Annotated[Precision, typer.Option(help="auto takes int8 where there is one.")]
@@ -134,6 +139,9 @@ def serve(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Serve metrics there, for Prometheus."),
     ] = None,
+    load: Annotated[
+        bool, typer.Option(help="Load another model when a client asks for that.")
+    ] = True,
     until_stdin_closes: Annotated[
         bool,
         typer.Option("--until-stdin-closes", help="End with the process that started this one."),
@@ -148,6 +156,7 @@ def serve(
         precision=precision.value,
         reflection=reflection,
         metrics=metrics,
+        load=load,
         until_stdin_closes=until_stdin_closes,
     )
 
@@ -289,16 +298,39 @@ def models_show(name: Annotated[str, typer.Argument(help="A model's name or path
 def models_install(
     path: Annotated[Path, typer.Argument(help="A bundle: a folder or a zip file.")],
     name: Annotated[str | None, typer.Option(help="Install it under this name.")] = None,
+    server: LoadingServer = None,
 ) -> None:
-    """Checks a bundle and makes it available by its name."""
+    """Checks a bundle and makes it available by its name; one that it replaces is kept."""
     from foretype import bundles
 
-    bundles.install(path, name)
+    bundles.install(path, name, server)
+
+
+@models_app.command("restore")
+def models_restore(
+    name: Annotated[str, typer.Argument(help="An installed model.")],
+    server: LoadingServer = None,
+) -> None:
+    """Brings back what was installed under a name before; done twice, changes nothing."""
+    from foretype import bundles
+
+    bundles.restore(name, server)
+
+
+@models_app.command("load")
+def models_load(
+    name: Annotated[str, typer.Argument(help="A model that the server lists.")],
+    server: Annotated[str, typer.Option(help="The server's address, unix:PATH or HOST:PORT.")],
+) -> None:
+    """Has a running server answer with another model; no request is lost."""
+    from foretype import bundles
+
+    bundles.load(name, server)
 
 
 @models_app.command("remove")
 def models_remove(name: Annotated[str, typer.Argument(help="An installed model.")]) -> None:
-    """Removes an installed model."""
+    """Removes an installed model, and what it replaced."""
     from foretype import bundles
 
     bundles.remove(name)

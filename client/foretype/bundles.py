@@ -1,4 +1,4 @@
-"""`foretype models`: the bundles that are there, and how they come and go."""
+"""`foretype models`: the bundles that are there, how they come and go, and which one serves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from foretype_models import bundle, registry
+from foretype_models import registry
 from foretype_models.bundle import BundleError
 
 
@@ -19,10 +19,12 @@ def show_all(as_json: bool) -> None:
     if as_json:
         print(json.dumps({"models": rows}, indent=2))
         return
-    table = Table("name", "version", "language", "parameters", "bits/char", "origin")
+    table = Table("name", "version", "language", "parameters", "bits/char", "origin", "previous")
     for row in rows:
         if "error" in row:
-            table.add_row(row["name"], row["error"], "", "", "", row["origin"], style="red")
+            table.add_row(
+                row["name"], row["error"], "", "", "", row["origin"], row["previous"], style="red"
+            )
             continue
         bits = row["bpc"]
         table.add_row(
@@ -32,23 +34,36 @@ def show_all(as_json: bool) -> None:
             f"{row['parameters']:,}",
             "" if bits is None else f"{bits:.3f}",
             row["origin"],
+            row["previous"],
         )
     Console().print(table)
 
 
 def _row(entry: registry.Entry) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": entry.name,
+        "origin": entry.origin,
+        "previous": _version(registry.previous(entry.name)),
+    }
     try:
         description = registry.describe(entry)
     except BundleError as error:
-        return {"name": entry.name, "origin": entry.origin, "error": str(error)}
+        return {**row, "error": str(error)}
     return {
-        "name": entry.name,
-        "origin": entry.origin,
+        **row,
         "version": description.version,
         "language": description.language,
         "parameters": description.parameters,
         "bpc": description.quality.get("bpc", {}).get("fp32"),
     }
+
+
+def _version(entry: registry.Entry | None) -> str | None:
+    """None also for one that cannot be read."""
+    try:
+        return registry.describe(entry).version if entry else None
+    except BundleError:
+        return None
 
 
 def show(name: str) -> None:
@@ -57,11 +72,32 @@ def show(name: str) -> None:
     print(json.dumps(checked.description_json(), indent=2, ensure_ascii=False))
 
 
-def install(path: Path, name: str | None) -> None:
-    """Raises BundleError."""
+def install(path: Path, name: str | None, server: str | None) -> None:
+    """Has the server at that address load it too. Raises BundleError and ForetypeError."""
     entry = registry.install(path, name)
-    version = bundle.describe(entry.path).version
-    print(f"installed {entry.name} {version}; use it with --model {entry.name}")
+    print(f"installed {entry.name} {_version(entry)}; use it with --model {entry.name}")
+    if server is not None:
+        load(entry.name, server)
+
+
+def restore(name: str, server: str | None) -> None:
+    """Has the server at that address load it too. Raises BundleError and ForetypeError."""
+    entry = registry.restore(name)
+    print(f"restored {name} {_version(entry)}; {_version(registry.previous(name))} is kept")
+    if server is not None:
+        load(name, server)
+
+
+def load(name: str, server: str) -> None:
+    """Has the server at that address answer with a model. Raises ForetypeError."""
+    from foretype.client import Client  # slow to import; the others do without
+
+    with Client(server) as client:
+        loaded = client.load(name)
+    model, before = loaded.model, loaded.before
+    print(
+        f"{server} serves {model.name} {model.version} in place of {before.name} {before.version}"
+    )
 
 
 def remove(name: str) -> None:

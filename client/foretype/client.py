@@ -63,6 +63,7 @@ __all__ = [
 ]
 
 DEFAULT_TIMEOUT = 30.0  # seconds
+LOAD_TIMEOUT = 120.0
 _MAX_REQUEST = 8 * 2**20  # bytes of texts to remember
 _MAX_DOCUMENTS = 10_000
 
@@ -219,6 +220,13 @@ class Client:
         with _errors(self.address):
             return self._models.Get(models_pb2.GetRequest(name=name), timeout=self._timeout).model
 
+    def load(self, name: str, timeout: float = LOAD_TIMEOUT) -> models_pb2.LoadResponse:
+        """Has the server answer with another of its models, once that has proved itself; no
+        request is lost. Raises InvalidRequest if there is none of this name, ForetypeError if
+        it cannot be used or the server loads none: then the one before goes on serving."""
+        with _errors(self.address):
+            return self._models.Load(models_pb2.LoadRequest(name=name), timeout=timeout)
+
     def remember(
         self, workspace: str, texts: Mapping[str, str], timeout: float | None = None
     ) -> WorkspaceMemory:
@@ -342,6 +350,12 @@ class AsyncClient:
         request = models_pb2.GetRequest(name=name)
         with _errors(self.address):
             return (await self._models.Get(request, timeout=self._timeout)).model
+
+    async def load(self, name: str, timeout: float = LOAD_TIMEOUT) -> models_pb2.LoadResponse:
+        """As `Client.load`. Raises ForetypeError."""
+        request = models_pb2.LoadRequest(name=name)
+        with _errors(self.address):
+            return await self._models.Load(request, timeout=timeout)
 
     async def remember(
         self, workspace: str, texts: Mapping[str, str], timeout: float | None = None

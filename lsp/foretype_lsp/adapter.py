@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -23,13 +23,14 @@ from foretype.client import Limits
 from foretype.v1 import completion_pb2 as pb
 from foretype_lsp import settings
 from foretype_lsp.documents import Document, place_in_workspace
-from foretype_lsp.engine import Engine
+from foretype_lsp.engines import Engines
 from foretype_lsp.positions import Encoding
 from foretype_lsp.projects import Projects
 from foretype_lsp.settings import SECTION, Settings, Until
 from foretype_lsp.suggestions import Place, Suggestions
 
 BLOCK_LENGTH = 600  # bytes; what is shorter has the engine's own bound
+SETTINGS_TIMEOUT = 1.0  # seconds in which the first request waits for the settings
 EDITOR_TIMEOUT = 5.0  # seconds that the editor has to make room for progress
 PARENT_INTERVAL = 2.0  # seconds between looks at the editor's process
 
@@ -86,7 +87,7 @@ class _Protocol(LanguageServerProtocol):
 class Adapter(LanguageServer):
     """The state of one editor's session."""
 
-    def __init__(self, server: str | None, model: str | None) -> None:
+    def __init__(self, server: str | None, model: str) -> None:
         super().__init__("foretype", version("foretype"), protocol_cls=_Protocol)
         self.documents = cast(_Protocol, self.protocol).documents
         self.settings = Settings()
@@ -94,21 +95,24 @@ class Adapter(LanguageServer):
         # Neovim's own completion inserts a plain text only up to its first space.
         self.popup_snippets = False
         self._engine_of = (server, model)
-        self._engine: Engine | None = None
+        self._engines: Engines | None = None
         self._projects: Projects | None = None
-        self._settled = False  # whether the settings are known
+        self._settled = asyncio.Event()  # the settings are known
+        self._due = 0.0  # when they should be, by the event loop's clock
         self._forgetting: list[asyncio.Task[None]] = []
         self._initial_options: Any = None
+        self._pushed: Any = None  # settings, by an editor that cannot be asked for them
+        self._models: dict[str, str] = {}  # that are asked for, by folder
         self._problems: list[str] = []
         self._shown: dict[tuple[str, Kind], Suggestions] = {}
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
         self._background: list[asyncio.Task[None]] = []
 
     def start(self, params: types.InitializeParams) -> None:
-        """Starts the engine, without waiting for it, and the watch over the editor."""
-        self._engine = Engine(*self._engine_of, self, self._engine_ready)
-        self._projects = Projects(self._engine.remember, self._showing, self.log)
-        self._background = [asyncio.create_task(self._engine.keep_up())]
+        """Makes room for engines, connects to a server, and watches over the editor."""
+        self._due = asyncio.get_running_loop().time() + SETTINGS_TIMEOUT
+        self._engines = Engines(*self._engine_of, self, self._remembers_nothing)
+        self._projects = Projects(self._engines.remember, self._showing, self.log)
         if os.name == "posix":
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(self._leave()))
@@ -121,13 +125,15 @@ class Adapter(LanguageServer):
         self.apply_settings(None)
 
     async def stop(self) -> None:
-        """Ends the engine."""
+        """Ends the engines."""
         self.left_in_order = True
         if self._projects is not None:
             self._projects.stop()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        if self._engines is not None:
+            await self._engines.stop()
 
     async def _watch(self, editor: int) -> None:
         """Leaves when the editor is gone: others may still hold the pipes it gave us."""
@@ -157,32 +163,46 @@ class Adapter(LanguageServer):
         place = f" in {at.tb_frame.f_code.co_name}" if at is not None else ""
         print(f"foretype: a defect: {type(error).__name__}{place}", file=sys.stderr)
 
-    def apply_settings(self, given: Any) -> None:
-        """Takes settings over, and tells the user once what cannot be used."""
+    def show_warning(self, message: str) -> None:
+        self.window_show_message(types.ShowMessageParams(types.MessageType.Warning, message))
+
+    def apply_settings(self, given: Any, by_folder: Mapping[str, Any] = {}) -> None:
+        """Takes settings over, those by folder for the model alone, and tells the user once
+        what cannot be used."""
         before = self.settings
         self.settings, problems = settings.read(self._initial_options, given)
-        if self._settled and before.memory and not self.settings.memory:
+        self._models = {}
+        for folder in self._folders():
+            of_folder, more = settings.read(self._initial_options, given, by_folder.get(folder))
+            self._models[place_in_workspace(folder, [folder])[0]] = of_folder.model
+            problems += [problem for problem in more if problem not in problems]
+        self._models[""] = self.settings.model  # of what lies in no folder
+        if self._settled.is_set() and before.memory and not self.settings.memory:
             self._forget_projects()
         self._shown.clear()
         for problem in problems:
             if problem not in self._problems:
-                warning = types.ShowMessageParams(types.MessageType.Warning, problem)
-                self.window_show_message(warning)
+                self.show_warning(problem)
         self._problems = problems
 
     async def update_settings(self, pushed: Any = None) -> None:
         """Asks the editor for the settings; takes those it pushed where it cannot be asked."""
         workspace = self.client_capabilities.workspace
         if not (workspace and workspace.configuration):
-            self.apply_settings(settings.section(pushed))
+            if pushed is not None:
+                self._pushed = settings.section(pushed)
+            self.apply_settings(self._pushed)
             return
-        item = types.ConfigurationItem(section=SECTION)
+        folders = self._folders()
+        items = [types.ConfigurationItem(uri, SECTION) for uri in (None, *folders)]
         try:
-            [given] = await self.workspace_configuration_async(types.ConfigurationParams([item]))
+            given, *others = await self.workspace_configuration_async(
+                types.ConfigurationParams(items)
+            )
         except (JsonRpcException, ValueError):
             self.log("foretype: the editor did not say what its settings are")
         else:
-            self.apply_settings(given)
+            self.apply_settings(given, dict(zip(folders, others, strict=False)))
 
     async def register_for_settings(self) -> None:
         workspace = self.client_capabilities.workspace
@@ -198,18 +218,21 @@ class Adapter(LanguageServer):
             self.log("foretype: the editor will not say when its settings change")
 
     def settle(self) -> None:
-        """What was opened before the settings were known is taken up."""
-        self._settled = True
+        """The engines that the settings ask for are started, and what was opened before they
+        were known is taken up."""
+        assert self._engines is not None
+        self._settled.set()
+        self._engines.assign(self._models)
         for uri in list(self.documents):
             self.opened(uri)
 
     def _forget_projects(self) -> None:
         assert self._projects is not None
-        assert self._engine is not None
+        assert self._engines is not None
         folders = self._projects.folders
         self._projects.stop()
         for folder in folders:
-            self._forgetting.append(asyncio.create_task(self._engine.forget(folder)))
+            self._forgetting.append(asyncio.create_task(self._engines.forget(folder)))
 
     def opened(self, uri: str) -> None:
         """Has the files around a document remembered."""
@@ -225,11 +248,11 @@ class Adapter(LanguageServer):
 
     def _remembers(self, document: Document) -> bool:
         wanted = self.settings.memory and self.settings.suggests_in(document.language)
-        return self._settled and wanted
+        return self._settled.is_set() and wanted
 
-    def _engine_ready(self) -> None:
+    def _remembers_nothing(self, concerned: Callable[[str], bool]) -> None:
         if self._projects is not None:
-            self._projects.start_again()
+            self._projects.start_again(concerned)
 
     @asynccontextmanager
     async def _showing(self, what: str) -> AsyncGenerator[None]:
@@ -306,7 +329,10 @@ class Adapter(LanguageServer):
     async def _ask(
         self, document: Document, prefix: str, suffix: str, until: Until, timeout: float
     ) -> Suggestions:
-        assert self._engine is not None
+        assert self._engines is not None
+        with suppress(TimeoutError):  # an editor that does not say gets the defaults
+            async with asyncio.timeout_at(self._due):
+                await self._settled.wait()
         folder, path = place_in_workspace(document.uri, self._folders())
         message = Message(
             path=path,
@@ -321,7 +347,7 @@ class Adapter(LanguageServer):
             length=BLOCK_LENGTH if until == "block" else 0,
             confidence=self.settings.confidence,
         )
-        texts = await self._engine.complete(message, limits, timeout)
+        texts = await self._engines.complete(message, limits, timeout)
         return Suggestions(prefix, suffix, [text for text in texts if text.strip()])
 
     def _folders(self) -> list[str]:

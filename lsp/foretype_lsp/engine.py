@@ -50,7 +50,8 @@ class Engine:
     """Asks the engine for continuations. Used inside one event loop.
 
     `server` is the address of one that serves; without it a child is started with `model`.
-    `became_ready` is told whenever an engine is there that may remember nothing.
+    `became_ready` is told whenever an engine is there that may remember nothing. Another with
+    the model `instead`, if any, answers where this one cannot be kept up.
     """
 
     def __init__(
@@ -59,16 +60,35 @@ class Engine:
         model: str | None,
         reporter: Reporter,
         became_ready: Callable[[], None] = lambda: None,
+        instead: str | None = None,
     ) -> None:
         self._server = server
         self._became_ready = became_ready
         self._model = model
+        self._instead = instead
         self._reporter = reporter
         self._client: AsyncClient | None = None
         self._ready = asyncio.Event()
         self._lost = asyncio.Event()
         self._expected = True  # to be ready soon
+        self._given_up = False
         self._logged: set[str] = set()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it will never be ready again."""
+        return self._given_up
+
+    async def model(self) -> str | None:
+        """The name of the model that answers, as soon as there is an engine; None where it
+        does not say."""
+        await self._ready.wait()
+        if self._client is None:
+            return None
+        try:
+            return next((m.name for m in await self._client.models() if m.serving), None)
+        except ForetypeError:
+            return None
 
     async def complete(self, document: Document, limits: Limits, timeout: float) -> list[str]:
         """Continuations, best first; none where the engine cannot answer within `timeout`
@@ -121,7 +141,8 @@ class Engine:
                 await self._client.forget(workspace)
 
     async def keep_up(self) -> None:
-        """Keeps the engine ready until this task is cancelled, which ends the child too."""
+        """Keeps the engine ready until this task is cancelled, which ends the child too; returns
+        once the engine was given up."""
         try:
             if self._server is None:
                 await self._keep_child()
@@ -129,6 +150,9 @@ class Engine:
                 await self._keep_connection(self._server)
         except OSError as error:  # no process or no temporary folder can be made here
             self._give_up(str(error))
+        finally:  # whoever waits gets nothing
+            self._expected = False
+            self._ready.set()
 
     async def _keep_connection(self, address: str) -> None:
         delay, told = FIRST_DELAY, False
@@ -238,10 +262,12 @@ class Engine:
         self._became_ready()
 
     def _give_up(self, reason: str) -> None:
-        self._expected = False
-        self._reporter.show_error(
-            f"foretype: no suggestions until the editor is restarted: {reason}"
-        )
+        self._given_up = True
+        if self._instead is None:
+            effect = "no suggestions until the editor is restarted"
+        else:
+            effect = f"the model {self._instead!r} answers in place of {self._model!r}"
+        self._reporter.show_error(f"foretype: {effect}: {reason}")
 
     def _log_once(self, message: str) -> None:
         if message not in self._logged:

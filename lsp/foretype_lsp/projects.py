@@ -52,11 +52,12 @@ class Projects:
             self._saving.add(task)
             task.add_done_callback(self._saving.discard)
 
-    def start_again(self) -> None:
+    def start_again(self, concerned: Callable[[str], bool] = lambda folder: True) -> None:
         """For an engine that remembers nothing: the folders are read anew."""
         for key, task in self._reading.items():
-            task.cancel()
-            self._reading[key] = asyncio.create_task(self._read(*key))
+            if concerned(key[0]):
+                task.cancel()
+                self._reading[key] = asyncio.create_task(self._read(*key))
 
     def stop(self) -> None:
         """Gives up what is under way; nothing is read again."""

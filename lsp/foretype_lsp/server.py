@@ -20,7 +20,7 @@ AUTOMATIC_TIMEOUT = 3.0  # where typing did
 POPUP_TIMEOUT = 1.0  # an editor's popup waits for its slowest server
 
 
-def build(server: str | None, model: str | None) -> Adapter:
+def build(server: str | None, model: str) -> Adapter:
     """The language server with its handlers; it starts when an editor initializes it."""
     adapter = Adapter(server, model)
 
@@ -47,6 +47,13 @@ def build(server: str | None, model: str | None) -> Adapter:
         ls: Adapter, params: types.DidChangeConfigurationParams
     ) -> None:
         await ls.update_settings(params.settings)
+        ls.settle()
+
+    @adapter.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    async def did_change_workspace_folders(
+        ls: Adapter, params: types.DidChangeWorkspaceFoldersParams
+    ) -> None:
+        await ls.update_settings()
         ls.settle()
 
     @adapter.feature(
@@ -88,7 +95,7 @@ def build(server: str | None, model: str | None) -> Adapter:
     return adapter
 
 
-def run(server: str | None, model: str | None) -> None:
+def run(server: str | None, model: str) -> None:
     """Serves one editor on standard input and output until it leaves."""
     # Standard output is the protocol's. pygls logs whole messages, and those hold source code.
     logging.getLogger("pygls").setLevel(logging.CRITICAL + 1)

@@ -32,6 +32,11 @@ def _boundary(value: Any) -> str | None:
     return None if value in get_args(Until) else '"token", "line" or "block"'
 
 
+def _text(value: Any) -> str | None:
+    # What cannot be printed, such as a zero, cannot be an argument of a process either.
+    return None if isinstance(value, str) and value.isprintable() else "a model's name or path"
+
+
 def _number(low: int, high: int, kind: type[int] | type[float]) -> Callable[[Any], str | None]:
     accepted = (int, float) if kind is float else (int,)
     name = "a number" if kind is float else "a whole number"
@@ -62,6 +67,9 @@ class Settings:
     # A suggestion is cut before its probability falls below this. Of 0, 0.1 to 0.4 and 0.55
     # this saved most keystrokes on validation code (Commons IO, the project's memory).
     confidence: float = field(default=0.3, metadata={"check": _number(0, 1, float)})
+
+    # The one of the command line if empty. The only setting that is asked for by folder.
+    model: str = field(default="", metadata={"check": _text})
 
     def suggests_in(self, language: str) -> bool:
         return self.enabled and self.languages.get(language, self.languages.get("*", True))

@@ -190,10 +190,11 @@ def ngrams_file(ngrams: Ngrams) -> bytes:
     return buffer.getvalue()
 
 
-def save(bundle: Bundle, folder: Path) -> None:
+def save(bundle: Bundle, folder: Path, keep: Path | None = None) -> None:
     """Writes a bundle as a folder, which appears whole or not at all and replaces an older one.
 
-    Raises BundleWriteError where it cannot be written.
+    What it replaces is kept as the folder `keep`, of the same file system, in place of what
+    was kept there. Raises BundleWriteError where it cannot be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +205,12 @@ def save(bundle: Bundle, folder: Path) -> None:
                 (new / name).write_bytes(data)
             text = json.dumps(bundle.description_json(), indent=2, ensure_ascii=False)
             (new / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
-            if folder.exists():
+            if keep is not None and folder.exists():
+                keep.parent.mkdir(parents=True, exist_ok=True)
+                if keep.exists():
+                    os.replace(keep, old)
+                os.replace(folder, keep)
+            elif folder.exists():
                 os.replace(folder, old)
             os.replace(new, folder)
     except OSError as error:

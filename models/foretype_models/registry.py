@@ -36,6 +36,11 @@ def installed_folder() -> Path:
     return platformdirs.user_data_path("foretype") / "models"
 
 
+def _previous_folder(name: str) -> Path:
+    """Where what an installed bundle replaced is kept."""
+    return installed_folder().with_name("previous") / name
+
+
 def shipped_folder() -> Path:
     return Path(str(resources.files("foretype_models"))) / "bundles"
 
@@ -78,13 +83,21 @@ def load(name_or_path: str) -> Bundle:
     return bundle.load(find(name_or_path).path)
 
 
+def previous(name: str) -> Entry | None:
+    """The bundle that the installed one of this name replaced, if it is there."""
+    path = _previous_folder(name)
+    there = is_name(name) and (path / bundle.DESCRIPTION).is_file()
+    return Entry(name, path, "path") if there else None
+
+
 def describe(entry: Entry) -> Description:
     """What its model.json says. Raises BundleError."""
     return bundle.describe(entry.path)
 
 
 def install(path: Path, name: str | None = None) -> Entry:
-    """Checks the bundle at `path`, runs it, and copies it into the user's data folder.
+    """Checks the bundle at `path`, runs it, and copies it into the user's data folder. Another
+    one that it replaces there is kept, for `restore`.
 
     Raises BundleError if it cannot be used or written, or its name is not one.
     """
@@ -97,16 +110,39 @@ def install(path: Path, name: str | None = None) -> Entry:
     if not is_name(name):
         raise BundleError(f"{name!r} is not a name for a model: {NAME_RULE}")
     target = installed_folder() / name
-    bundle.save(checked, target)
+    differs = _is_usable_and_other(target, checked.description)
+    bundle.save(checked, target, keep=_previous_folder(name) if differs else None)
     return Entry(name, target, "installed")
 
 
+def _is_usable_and_other(path: Path, description: Description) -> bool:
+    """Whether a bundle is worth keeping when one of this description replaces it."""
+    try:
+        return bundle.load(path).description != description
+    except BundleError:
+        return False
+
+
+def restore(name: str) -> Entry:
+    """Installs again what the installed bundle of this name replaced, which is kept in turn.
+
+    Raises BundleError if there is nothing of the kind, or it cannot be used any more.
+    """
+    kept = previous(name)
+    if kept is None:
+        raise BundleError(f"no earlier version of the model {name!r} was kept")
+    return install(kept.path, name)
+
+
 def remove(name: str) -> Entry:
-    """Deletes an installed bundle. Raises BundleError if there is none of this name."""
+    """Deletes an installed bundle, and what it replaced. Raises BundleError if there is none
+    of this name."""
     entry = next((e for e in entries() if e.name == name), None)
     if entry is None:
         raise BundleError(f"there is no model {name!r} to remove")
     if entry.origin != "installed":
         raise BundleError(f"the model {name!r} is part of foretype and cannot be removed")
+    if kept := previous(name):
+        bundle.remove(kept.path)
     bundle.remove(entry.path)
     return entry

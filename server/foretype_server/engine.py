@@ -61,10 +61,12 @@ class Engine:
         snapshot_bytes: int = SNAPSHOT_BYTES,
         capacity: int = CAPACITY,
         observer: Observer = NO_OBSERVER,
+        workspaces: Workspaces | None = None,
     ) -> None:
         self.runtime = runtime
         self._observer = observer
-        self.workspaces = Workspaces(memory_lengths(runtime.architecture))
+        self._bounds = snapshot_bytes, capacity
+        self.workspaces = workspaces or Workspaces(memory_lengths(runtime.architecture))
         self._reader = Reader(runtime, self.workspaces, snapshot_bytes, observer)
         self._compute = Compute(runtime, capacity, self._reader.read_in_background, observer)
 
@@ -85,6 +87,15 @@ class Engine:
     def under_way(self) -> int:
         """Requests that are being answered or wait for it."""
         return self._compute.under_way
+
+    def successor(self, runtime: Runtime) -> Engine:
+        """One with another model, which remembers the same files of workspaces.
+
+        Where that model reads contexts of other lengths they are counted anew, at some
+        seconds for a large workspace.
+        """
+        workspaces = self.workspaces.counted_for(memory_lengths(runtime.architecture))
+        return Engine(runtime, *self._bounds, self._observer, workspaces)
 
     def close(self) -> None:
         """Gives up what is under way."""

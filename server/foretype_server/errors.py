@@ -4,6 +4,8 @@
     ├── InvalidRequest   it breaks a stated limit
     ├── NotFound         it names something that is not there
     ├── UnknownHead      it leaves out what the server does not have
+    ├── NotReady         what it asks for cannot be had as things stand
+    ├── SwitchedOff      the server was told not to do it
     ├── Overloaded       too many requests are under way
     └── OutOfTime        it took longer than the server allows
 
@@ -27,6 +29,14 @@ class NotFound(RequestError):
 
 class UnknownHead(RequestError):
     """It leaves out the beginning of a text, which the server does not have."""
+
+
+class NotReady(RequestError):
+    """What it asks for cannot be had as things stand."""
+
+
+class SwitchedOff(RequestError):
+    """The server was told not to do it."""
 
 
 class Overloaded(RequestError):

@@ -91,11 +91,11 @@ class Metrics(Observer):
         self._prefix.labels("known").inc(timings.context_bytes - timings.read_bytes)
         self._prefix.labels("read").inc(timings.read_bytes)
 
-    def watch(self, engine: Engine) -> None:
-        """Tells of an engine also what it holds, whenever it is asked."""
+    def watch(self, engine: Callable[[], Engine]) -> None:
+        """Tells also what the engine that serves holds, whenever it is asked."""
         for name, what, value in (
-            ("snapshot_bytes", "What the snapshots take.", lambda: engine.snapshot_bytes),
-            ("requests", "Requests under way.", lambda: engine.under_way),
+            ("snapshot_bytes", "What the snapshots take.", lambda: engine().snapshot_bytes),
+            ("requests", "Requests under way.", lambda: engine().under_way),
         ):
             Gauge(f"foretype_{name}", what, registry=self._registry).set_function(value)
 

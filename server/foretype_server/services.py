@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -30,13 +30,16 @@ from foretype_server.engine import Engine
 from foretype_server.errors import (
     InvalidRequest,
     NotFound,
+    NotReady,
     OutOfTime,
     Overloaded,
     RequestError,
+    SwitchedOff,
     UnknownHead,
 )
 from foretype_server.heads import Heads
 from foretype_server.search import Candidate, Character, Stop
+from foretype_server.served import Loader, Served
 
 MAX_SECONDS = 120.0  # for one request, however long its own deadline
 
@@ -46,6 +49,8 @@ _CODES: dict[type[RequestError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     UnknownHead: grpc.StatusCode.FAILED_PRECONDITION,
+    NotReady: grpc.StatusCode.FAILED_PRECONDITION,
+    SwitchedOff: grpc.StatusCode.UNIMPLEMENTED,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     OutOfTime: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
@@ -86,22 +91,30 @@ def _details(error: RequestError) -> tuple[tuple[str, str | bytes], ...]:
     return rpc_status.to_status(status).trailing_metadata
 
 
+@asynccontextmanager
+async def _engine(served: Served, context: Context) -> AsyncGenerator[Engine]:
+    """The engine that a request is answered by, from its arrival to its end."""
+    async with _answering(context):
+        with served.engine() as engine:
+            yield engine
+
+
 class CompletionService(completion_pb2_grpc.CompletionServicer):
     """foretype.v1.Completion"""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, served: Served) -> None:
+        self._served = served
         self._heads = Heads()
 
     async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.CompleteResponse:
         timings = Timings()
-        async with _answering(context):
+        async with _engine(self._served, context) as engine:
             document = requests.document(request.document, self._heads)
             limits = requests.limits(request.limits)
-            found = await self._engine.complete(document, limits, timings)
+            found = await engine.complete(document, limits, timings)
             return pb.CompleteResponse(
                 candidates=[_candidate(candidate) for candidate in found],
-                model=self._model(),
+                model=_version(engine),
                 timings=_timings(timings),
                 context_bytes=timings.context_bytes,
             )
@@ -111,58 +124,61 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
         self, request: pb.StreamRequest, context: Context
     ) -> AsyncIterator[pb.StreamResponse]:
         timings = Timings()
-        async with _answering(context):
+        async with _engine(self._served, context) as engine:
             document = requests.document(request.document, self._heads)
             limits = requests.limits(request.limits, max_candidates=1)
-            async with aclosing(self._engine.stream(document, limits, timings)) as items:
+            async with aclosing(engine.stream(document, limits, timings)) as items:
                 async for item in items:
-                    yield self._event(item, timings)
-
-    def _event(self, item: Character | Stop, timings: Timings) -> pb.StreamResponse:
-        if isinstance(item, Character):
-            character = pb.StreamCharacter(text=item.text, probability=item.probability)
-            return pb.StreamResponse(character=character)
-        end = pb.StreamEnd(
-            stop=_STOPS[item],
-            model=self._model(),
-            timings=_timings(timings),
-            context_bytes=timings.context_bytes,
-        )
-        return pb.StreamResponse(end=end)
+                    yield _event(item, engine, timings)
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         timings = Timings()
-        async with _answering(context):
+        async with _engine(self._served, context) as engine:
             document, top = requests.document(request.document, self._heads), requests.top(request)
-            found = await self._engine.predict(document, top, timings)
+            found = await engine.predict(document, top, timings)
             return pb.PredictResponse(
                 predictions=[pb.Prediction(text=text, probability=p) for text, p in found],
-                model=self._model(),
+                model=_version(engine),
                 timings=_timings(timings),
             )
         raise AssertionError
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         timings = Timings()
-        async with _answering(context):
+        async with _engine(self._served, context) as engine:
             path, text = requests.scored(request)
-            scores = await self._engine.score(path, text, timings)
+            scores = await engine.score(path, text, timings)
             return pb.ScoreResponse(
                 characters=[pb.CharacterScore(**vars(score)) for score in scores],
-                model=self._model(),
+                model=_version(engine),
                 timings=_timings(timings),
             )
         raise AssertionError
 
-    def _model(self) -> pb.ModelVersion:
-        return pb.ModelVersion(name=self._engine.model.name, version=self._engine.model.version)
+
+def _event(item: Character | Stop, engine: Engine, timings: Timings) -> pb.StreamResponse:
+    if isinstance(item, Character):
+        character = pb.StreamCharacter(text=item.text, probability=item.probability)
+        return pb.StreamResponse(character=character)
+    end = pb.StreamEnd(
+        stop=_STOPS[item],
+        model=_version(engine),
+        timings=_timings(timings),
+        context_bytes=timings.context_bytes,
+    )
+    return pb.StreamResponse(end=end)
+
+
+def _version(engine: Engine) -> pb.ModelVersion:
+    return pb.ModelVersion(name=engine.model.name, version=engine.model.version)
 
 
 class ModelsService(models_pb2_grpc.ModelsServicer):
-    """foretype.v1.Models"""
+    """foretype.v1.Models; without a loader no other model takes the served one's place."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, served: Served, loader: Loader | None) -> None:
+        self._served = served
+        self._loader = loader
 
     async def List(
         self, request: models_pb2.ListRequest, context: Context
@@ -179,11 +195,26 @@ class ModelsService(models_pb2_grpc.ModelsServicer):
             raise NotFound(f"there is no model {request.name!r}")
         raise AssertionError
 
+    async def Load(
+        self, request: models_pb2.LoadRequest, context: Context
+    ) -> models_pb2.LoadResponse:
+        async with _answering(context):
+            if self._loader is None:
+                raise SwitchedOff("this server was told to load no other model")
+            before = self._served.current.model
+            engine = await self._served.load(partial(self._loader.open, request.name))
+            model = engine.model
+            _log.info("serving %s %s (%s)", model.name, model.version, engine.precision)
+            return models_pb2.LoadResponse(
+                model=_model(model, serving=True), before=_model(before, serving=False)
+            )
+        raise AssertionError
+
     def _all(self) -> list[models_pb2.Model]:
         """The model that is served, and every bundle whose description can be read."""
-        served = self._engine.model
+        served = self._served.current.model
         models = [_model(served, serving=True)]
-        for entry in registry.entries():
+        for entry in self._loader.entries() if self._loader else registry.entries():
             try:
                 description = registry.describe(entry)
             except BundleError as error:
@@ -216,17 +247,15 @@ def _timings(timings: Timings) -> pb.Timings:
 class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
     """foretype.v1.Workspace"""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._executor = ThreadPoolExecutor(1, "workspaces")  # counts one after the other
+    def __init__(self, served: Served) -> None:
+        self._served = served
 
     async def Remember(
         self, request: workspace_pb2.RememberRequest, context: Context
     ) -> workspace_pb2.RememberResponse:
         async with _answering(context):
             name, documents = requests.workspace(request.workspace), requests.remembered(request)
-            work = self._engine.workspaces.remember
-            status = await self._counted(work, name, documents)
+            status = await self._served.count(lambda them: them.remember(name, documents))
             return workspace_pb2.RememberResponse(memory=self._memory(status))
         raise AssertionError
 
@@ -235,7 +264,7 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
     ) -> workspace_pb2.ForgetResponse:
         async with _answering(context):
             name, paths = requests.workspace(request.workspace), list(request.paths)
-            status = await self._counted(self._engine.workspaces.forget, name, paths or None)
+            status = await self._served.count(lambda them: them.forget(name, paths or None))
             return workspace_pb2.ForgetResponse(memory=self._memory(status))
         raise AssertionError
 
@@ -243,14 +272,10 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
         self, request: workspace_pb2.StatusRequest, context: Context
     ) -> workspace_pb2.StatusResponse:
         async with _answering(context):
-            status = self._engine.workspaces.status(requests.workspace(request.workspace))
+            name = requests.workspace(request.workspace)
+            status = self._served.current.workspaces.status(name)
             return workspace_pb2.StatusResponse(memory=self._memory(status))
         raise AssertionError
-
-    async def _counted(
-        self, work: Callable[..., workspaces.Status], *arguments: object
-    ) -> workspaces.Status:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
     def _memory(self, status: workspaces.Status) -> workspace_pb2.WorkspaceMemory:
         return workspace_pb2.WorkspaceMemory(
@@ -259,7 +284,7 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
             left_out=status.left_out,
             contexts=status.contexts,
             text_bytes_limit=workspaces.MAX_BYTES,
-            is_read=self._engine.model.architecture.memory,
+            is_read=self._served.current.model.architecture.memory,
         )
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import ipaddress
 import logging
 import os
-import platform
 import signal
 import socket
 import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,9 +32,11 @@ from foretype.v1 import (
 )
 from foretype_models import registry
 from foretype_models.runtime import Runtime
+from foretype_server import heap
 from foretype_server.engine import Engine
 from foretype_server.errors import ServingError
 from foretype_server.observer import NO_OBSERVER
+from foretype_server.served import Loader, Served, open_runtime
 from foretype_server.services import CompletionService, ModelsService, WorkspaceService
 
 if TYPE_CHECKING:
@@ -58,14 +59,18 @@ class Server:
     """The engine behind its services. Used inside one event loop."""
 
     def __init__(
-        self, runtime: Runtime, reflection: bool = True, metrics: Metrics | None = None
+        self,
+        runtime: Runtime,
+        reflection: bool = True,
+        metrics: Metrics | None = None,
+        loader: Loader | None = None,
     ) -> None:
-        self._engine = Engine(runtime, observer=metrics or NO_OBSERVER)
+        self._served = Served(Engine(runtime, observer=metrics or NO_OBSERVER))
         interceptors: list[grpc.aio.ServerInterceptor] = []
         if metrics is not None:
             from foretype_server.metrics import Interceptor
 
-            metrics.watch(self._engine)
+            metrics.watch(lambda: self._served.current)
             interceptors.append(Interceptor(metrics))
         self._health = cast(Any, health).aio.HealthServicer()  # its stubs do not know of aio
         self._server = grpc.aio.server(
@@ -74,11 +79,13 @@ class Server:
             maximum_concurrent_rpcs=MAX_CALLS,
         )
         completion_pb2_grpc.add_CompletionServicer_to_server(
-            CompletionService(self._engine), self._server
+            CompletionService(self._served), self._server
         )
-        models_pb2_grpc.add_ModelsServicer_to_server(ModelsService(self._engine), self._server)
+        models_pb2_grpc.add_ModelsServicer_to_server(
+            ModelsService(self._served, loader), self._server
+        )
         workspace_pb2_grpc.add_WorkspaceServicer_to_server(
-            WorkspaceService(self._engine), self._server
+            WorkspaceService(self._served), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflection:
@@ -100,7 +107,7 @@ class Server:
         """Says that it is going, lets calls end for `grace` seconds, and stops."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
-        await asyncio.to_thread(self._engine.close)
+        await self._served.close()
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:
@@ -159,12 +166,6 @@ def _answers(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def open_runtime(model: str, precision: str) -> Runtime:
-    """Finds, checks and loads a model. Raises BundleError."""
-    bundle = registry.load(model)
-    return Runtime(bundle, bundle.choose_precision(precision))
-
-
 def run(
     listen: str,
     *,
@@ -172,26 +173,19 @@ def run(
     precision: str,
     reflection: bool,
     metrics: str | None,
+    load: bool,
     until_stdin_closes: bool,
 ) -> None:
-    """Serves until SIGINT or SIGTERM, `metrics` over HTTP at that HOST:PORT if given. Raises
-    BundleError and ServingError."""
+    """Serves until SIGINT or SIGTERM, `metrics` over HTTP at that HOST:PORT if given; where it
+    may `load` others, not the same model all the time. Raises BundleError and ServingError."""
     logging.basicConfig(format="foretype: %(message)s", level=logging.INFO)
-    _give_memory_back()
-    runtime = open_runtime(model, precision)
+    heap.keep_large_arrays_apart()
+    entry = registry.find(model)
+    runtime = open_runtime(entry, precision)
+    loader = Loader(entry, precision) if load else None
     with _metrics(metrics) as counting:
-        asyncio.run(_serve(runtime, listen, reflection, counting, until_stdin_closes))
-
-
-def _give_memory_back() -> None:
-    """Has large arrays go back to the system when they are freed.
-
-    glibc otherwise keeps ever larger ones in its heap, which they leave in pieces: with ten
-    files open the server would take a third more.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        m_mmap_threshold, its_first_value = -3, 2**17  # bytes
-        ctypes.CDLL(None).mallopt(m_mmap_threshold, its_first_value)
+        server = partial(Server, runtime, reflection, counting, loader)
+        asyncio.run(_serve(server, runtime, listen, until_stdin_closes))
 
 
 @contextmanager
@@ -211,11 +205,7 @@ def _metrics(listen: str | None) -> Generator[Metrics | None]:
 
 
 async def _serve(
-    runtime: Runtime,
-    listen: str,
-    reflection: bool,
-    metrics: Metrics | None,
-    until_stdin_closes: bool,
+    make: Callable[[], Server], runtime: Runtime, listen: str, until_stdin_closes: bool
 ) -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -223,7 +213,7 @@ async def _serve(
     if until_stdin_closes:
         watch = threading.Thread(target=_watch_stdin, args=(loop, stopping), daemon=True)
         watch.start()
-    server = Server(runtime, reflection, metrics)
+    server = make()
     address = await server.start(listen)
     model = runtime.description
     print(f"serving {model.name} {model.version} ({runtime.precision}) at {address}", flush=True)
@@ -244,7 +234,7 @@ def embedded(model: str, precision: str = "auto") -> Generator[str]:
 
     Raises BundleError.
     """
-    runtime = open_runtime(model, precision)
+    runtime = open_runtime(registry.find(model), precision)
     with tempfile.TemporaryDirectory(prefix="foretype-") as folder:
         address = f"unix:{folder}/engine.sock"
         loop = asyncio.new_event_loop()

@@ -200,6 +200,13 @@ class Workspace:
             self._count(anew=True)
         return gone
 
+    def counted_for(self, lengths: tuple[int, ...]) -> Workspace:
+        """One with the same files, for a network that reads other contexts."""
+        other = Workspace(lengths, self._max_bytes)
+        other._texts, other._left_out = self._texts.copy(), self._left_out.copy()
+        other._count(anew=True)
+        return other
+
     @property
     def tables(self) -> tuple[Table, ...]:
         """What was counted, the newest first; never changed once it is there."""
@@ -294,6 +301,19 @@ class Workspaces:
                     del self._entries[name]
                 return _NOTHING
             return entry.status
+
+    def counted_for(self, lengths: tuple[int, ...]) -> Workspaces:
+        """Those with the same files for a network that reads contexts of these lengths: these
+        themselves where it reads the same."""
+        if lengths == self._lengths:
+            return self
+        others = Workspaces(lengths, self._max)
+        with self._counting:
+            with self._lock:
+                entries = list(self._entries.items())
+            for name, entry in entries:
+                others._renew(name, _Entry(entry.workspace.counted_for(lengths)))
+        return others
 
     def status(self, name: str) -> Status:
         with self._lock:

@@ -164,6 +164,39 @@ def test_models_come_and_go(run: Run, java_file: Path, tiny_model: Path, tmp_pat
     assert "there is no model 'zoo'" in _refused(run("models", "remove", "zoo"))
 
 
+def test_a_server_loads_what_is_installed_and_what_was_before(
+    run: Run, tiny_model: Path, other_model: Path, tmp_path: Path
+) -> None:
+    version = {model: bundle.describe(model).version for model in (tiny_model, other_model)}
+    installed = ("models", "install", "--name", "zoo")
+    run(*installed, tiny_model)
+    environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
+    address = f"unix:{tmp_path}/s"
+    serve = [*FORETYPE, "serve", "--model", "zoo", "--listen", address]
+    with subprocess.Popen(serve, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        old, new = version[tiny_model], version[other_model]
+        done = run(*installed, other_model, "--server", address)
+        assert done.stdout.splitlines() == [
+            f"installed zoo {new}; use it with --model zoo",
+            f"{address} serves zoo {new} in place of zoo {old}",
+        ]
+        listed = json.loads(run("models", "list", "--json").stdout)["models"]
+        assert {model["name"]: model["previous"] for model in listed} == {"java": None, "zoo": old}
+        assert run("models", "restore", "zoo", "--server", address).stdout.splitlines() == [
+            f"restored zoo {old}; {new} is kept",
+            f"{address} serves zoo {old} in place of zoo {new}",
+        ]
+        done = run("models", "load", "java", "--server", address)
+        assert done.stdout.startswith(f"{address} serves java ")
+        refused = run("models", "load", "nonesuch", "--server", address)
+        assert "there is no model 'nonesuch'" in _refused(refused)
+        assert run("models", "load", "zoo").returncode == 2  # no server
+        process.terminate()
+    assert "no earlier version" in _refused(run("models", "restore", "java"))
+
+
 def test_a_damaged_bundle_is_not_installed(run: Run, tiny_model: Path, tmp_path: Path) -> None:
     damaged = shutil.copytree(tiny_model, tmp_path / "damaged")
     with (damaged / "network.onnx").open("r+b") as file:

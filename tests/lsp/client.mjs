@@ -27,8 +27,8 @@ connection.onRequest(lsp.RegistrationRequest.type, ({ registrations }) => {
   seen.registered = registrations.map(({ method }) => method);
 });
 connection.onRequest(lsp.ConfigurationRequest.type, ({ items }) => {
-  seen.sections = items.map(({ section }) => section);
-  return [{ candidates: "many", until: null }];
+  seen.sections = items.map(({ scopeUri, section }) => [scopeUri ?? null, section]);
+  return items.map(() => ({ candidates: "many", until: null }));
 });
 connection.listen();
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +101,10 @@ class Editor:
 
     async def set(self, **settings: Any) -> None:
         """Changes the settings and says so; returns when they have been asked for."""
+        await self.set_in(None, **settings)
+
+    async def set_in(self, folder: Path | None, **settings: Any) -> None:
+        """As `set`, those of a folder alone if there is one."""
         asked = asyncio.Event()
         original = self.client.get_configuration
 
@@ -109,7 +113,8 @@ class Editor:
             return original(**options)
 
         self.client.get_configuration = get_configuration
-        self.client.set_configuration(settings, section="foretype")
+        scope = folder.as_uri() if folder else None
+        self.client.set_configuration(settings, section="foretype", scope_uri=scope)
         params = types.DidChangeConfigurationParams(settings=None)
         self.client.workspace_did_change_configuration(params)
         await asked.wait()
@@ -125,9 +130,15 @@ async def _editor(
     options: Any = None,
     settings: Any = None,
     folder: Path = Path("/work/zoo"),
+    models: Mapping[Path, str] | None = None,
 ) -> AsyncGenerator[Editor]:
+    """`models` are folders in place of the one, and what they ask for beside `settings`."""
     client = make_test_lsp_client()
     client.set_configuration(settings, section="foretype")
+    for path, model in (models or {}).items():
+        own: dict[str, Any] = {**(settings or {}), "model": model}
+        client.set_configuration(own, section="foretype", scope_uri=path.as_uri())
+    folders = list(models) if models else [folder]
     await client.start_io(sys.executable, "-m", "foretype", "lsp", *map(str, arguments))
     capabilities = types.ClientCapabilities(
         workspace=types.WorkspaceClientCapabilities(configuration=True),
@@ -138,7 +149,7 @@ async def _editor(
     initialize = types.InitializeParams(
         capabilities=capabilities,
         process_id=os.getpid(),
-        workspace_folders=[types.WorkspaceFolder(folder.as_uri(), folder.name)],
+        workspace_folders=[types.WorkspaceFolder(path.as_uri(), path.name) for path in folders],
         initialization_options=options,
     )
     answer = await client.initialize_session(initialize)

@@ -93,9 +93,12 @@ _EDITOR = """
 import json, os, subprocess, sys, time
 adapter = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 params = {"processId": os.getpid(), "rootUri": None, "capabilities": {}}
-message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
-body = json.dumps(message).encode()
-adapter.stdin.write(b"Content-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
+for message in (
+    {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params},
+    {"jsonrpc": "2.0", "method": "initialized", "params": {}},
+):
+    body = json.dumps(message).encode()
+    adapter.stdin.write(b"Content-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
 adapter.stdin.flush()
 if sys.argv[1] == "shared":  # another process holds the pipe when this one is gone
     subprocess.Popen(["sleep", "60"], pass_fds=[adapter.stdin.fileno()])

@@ -34,6 +34,8 @@ def test_a_later_source_wins_and_null_leaves_it_to_the_earlier() -> None:
         ("candidates", True, "a whole number from 1 to 10"),
         ("candidates", 2.5, "a whole number from 1 to 10"),
         ("delay", -1, "a whole number from 0 to 10000"),
+        ("model", ["java"], "a model's name or path"),
+        ("model", "java\0", "a model's name or path"),
         ("confidence", 1.5, "a number from 0 to 1"),
         ("confidence", float("nan"), "a number from 0 to 1"),
     ],

@@ -58,7 +58,7 @@ def test_a_request_that_is_taken_back_ends(seen: dict[str, Any]) -> None:
 
 def test_settings_are_asked_for_and_a_bad_one_is_told(seen: dict[str, Any]) -> None:
     assert seen["registered"] == ["workspace/didChangeConfiguration"]
-    assert seen["sections"] == ["foretype"]
+    assert seen["sections"] == [[None, "foretype"], ["file:///work/zoo", "foretype"]]
     warning = "foretype.candidates must be a whole number from 1 to 10; the default is used"
     assert seen["messages"] == [[2, warning]]
 

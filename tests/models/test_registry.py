@@ -117,6 +117,63 @@ def test_installing_again_replaces_the_whole_model(
     assert [path.name for path in installed.iterdir()] == ["tiny"]
 
 
+def _version(name: str) -> str:
+    return registry.describe(registry.find(name)).version
+
+
+def test_what_was_replaced_is_kept_and_comes_back_and_back_again(
+    installed: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    for version in "123":
+        bundle.save(_renamed(tiny_model, "tiny", version), tmp_path / version)
+        registry.install(tmp_path / version)
+    for now, kept in (("2", "3"), ("3", "2")):
+        assert registry.restore("tiny").path == installed / "tiny"
+        assert _version("tiny") == now
+        previous = registry.previous("tiny")
+        assert previous is not None
+        assert registry.describe(previous).version == kept
+    assert _names()["tiny"] == "installed"
+    registry.remove("tiny")
+    assert registry.previous("tiny") is None
+    with pytest.raises(BundleError, match="no earlier version of the model 'tiny' was kept"):
+        registry.restore("tiny")
+
+
+def test_what_is_the_same_or_damaged_takes_no_kept_ones_place(
+    installed: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    for version in "12":
+        bundle.save(_renamed(tiny_model, "tiny", version), tmp_path / version)
+        registry.install(tmp_path / version)
+    registry.install(tmp_path / "2")
+    (installed / "tiny" / "network.onnx").write_bytes(b"")
+    registry.install(tmp_path / "2")
+    registry.restore("tiny")
+    assert _version("tiny") == "1"
+
+
+@pytest.mark.parametrize("name", ["nonesuch", "", "..", "../models/tiny"])
+def test_only_what_was_replaced_can_be_restored(tiny_model: Path, name: str) -> None:
+    registry.install(tiny_model)
+    with pytest.raises(BundleError, match="no earlier version of the model"):
+        registry.restore(name)
+
+
+def test_what_was_kept_is_checked_before_it_is_restored(
+    installed: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    registry.install(tiny_model)
+    bundle.save(_renamed(tiny_model, "tiny", "2"), tmp_path / "2")
+    registry.install(tmp_path / "2")
+    previous = registry.previous("tiny")
+    assert previous is not None
+    (previous.path / "network.onnx").write_bytes(b"")
+    with pytest.raises(BundleError, match="is not the file"):
+        registry.restore("tiny")
+    assert _version("tiny") == "2"
+
+
 @pytest.mark.parametrize("damage", ["hash", "self-test"])
 def test_what_cannot_be_used_is_not_installed(
     installed: Path, tiny_model: Path, tmp_path: Path, damage: str

@@ -90,6 +90,20 @@ def test_calls_and_the_engines_work_are_counted_and_no_text_is_told(
         assert secret not in text
 
 
+def test_what_the_engine_holds_is_told_of_the_one_that_serves(counted: tuple[Client, str]) -> None:
+    client, url = counted
+
+    def held() -> float:
+        return _metrics(url)[1]["foretype_snapshot_bytes"][0][1]
+
+    client.complete(DOCUMENT)
+    assert held() > 1000
+    client.load("tiny")
+    assert held() == 0
+    client.complete(DOCUMENT)
+    assert held() > 1000
+
+
 def test_a_call_that_is_given_up_is_counted_as_such(counted: tuple[Client, str]) -> None:
     client, url = counted
     stream = client.stream(DOCUMENT, Limits(length=2000, until=pb.BOUNDARY_BLOCK))

@@ -138,6 +138,27 @@ def test_more_contexts_than_fit_leave_those_that_say_least(monkeypatch: pytest.M
     assert (few.ngrams.predictions % CLASSES).min() >= np.median(whole.predictions % CLASSES)
 
 
+def test_what_is_known_is_counted_for_a_network_that_reads_other_contexts() -> None:
+    known, lengths = {"A": b"abcabd", "B": b"xyz"}, (2,)
+    workspaces = Workspaces(LENGTHS, max_workspaces=2)
+    for name in "vw":
+        workspaces.remember(name, known)
+    others, anew = workspaces.counted_for(lengths), Workspaces(lengths)
+    for name in "vw":
+        assert others.status(name) == anew.remember(name, known)
+    project = others.project("w", "z")
+    assert project is not None
+    hashes = inputs.context_hashes(
+        lengths, inputs.initial_context(SHAPE, 1), alphabet.encode(b"abc")[:, None]
+    )
+    told = count(lengths, known).without("z").look_up(hashes)
+    assert told.any()
+    assert (project.memory.look_up(hashes) == told).all()
+    others.remember("u", known)  # in place of the least recently used one
+    assert [others.status(name).files for name in "uvw"] == [2, 0, 2]
+    assert workspaces.counted_for(LENGTHS) is workspaces
+
+
 def test_one_workspace_knows_nothing_of_another() -> None:
     workspaces = Workspaces(LENGTHS)
     status = workspaces.remember("w", {"A": b"abc"})

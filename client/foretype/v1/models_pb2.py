@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66oretype/v1/models.proto\x12\x0b\x66oretype.v1\"\r\n\x0bListRequest\"2\n\x0cListResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.foretype.v1.Model\"\x1a\n\nGetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"0\n\x0bGetResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.foretype.v1.Model\"w\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nparameters\x18\x04 \x01(\x04\x12\x0f\n\x07serving\x18\x05 \x01(\x08\x12\x18\n\x10\x64\x65scription_json\x18\x06 \x01(\t2\x7f\n\x06Models\x12;\n\x04List\x12\x18.foretype.v1.ListRequest\x1a\x19.foretype.v1.ListResponse\x12\x38\n\x03Get\x12\x17.foretype.v1.GetRequest\x1a\x18.foretype.v1.GetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66oretype/v1/models.proto\x12\x0b\x66oretype.v1\"\r\n\x0bListRequest\"2\n\x0cListResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.foretype.v1.Model\"\x1a\n\nGetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"0\n\x0bGetResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.foretype.v1.Model\"\x1b\n\x0bLoadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"U\n\x0cLoadResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.foretype.v1.Model\x12\"\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x12.foretype.v1.Model\"w\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nparameters\x18\x04 \x01(\x04\x12\x0f\n\x07serving\x18\x05 \x01(\x08\x12\x18\n\x10\x64\x65scription_json\x18\x06 \x01(\t2\xbc\x01\n\x06Models\x12;\n\x04List\x12\x18.foretype.v1.ListRequest\x1a\x19.foretype.v1.ListResponse\x12\x38\n\x03Get\x12\x17.foretype.v1.GetRequest\x1a\x18.foretype.v1.GetResponse\x12;\n\x04Load\x12\x18.foretype.v1.LoadRequest\x1a\x19.foretype.v1.LoadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETREQUEST']._serialized_end=134
   _globals['_GETRESPONSE']._serialized_start=136
   _globals['_GETRESPONSE']._serialized_end=184
-  _globals['_MODEL']._serialized_start=186
-  _globals['_MODEL']._serialized_end=305
-  _globals['_MODELS']._serialized_start=307
-  _globals['_MODELS']._serialized_end=434
+  _globals['_LOADREQUEST']._serialized_start=186
+  _globals['_LOADREQUEST']._serialized_end=213
+  _globals['_LOADRESPONSE']._serialized_start=215
+  _globals['_LOADRESPONSE']._serialized_end=300
+  _globals['_MODEL']._serialized_start=302
+  _globals['_MODEL']._serialized_end=421
+  _globals['_MODELS']._serialized_start=424
+  _globals['_MODELS']._serialized_end=612
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class ModelsStub:
                 request_serializer=foretype_dot_v1_dot_models__pb2.GetRequest.SerializeToString,
                 response_deserializer=foretype_dot_v1_dot_models__pb2.GetResponse.FromString,
                 _registered_method=True)
+        self.Load = channel.unary_unary(
+                '/foretype.v1.Models/Load',
+                request_serializer=foretype_dot_v1_dot_models__pb2.LoadRequest.SerializeToString,
+                response_deserializer=foretype_dot_v1_dot_models__pb2.LoadResponse.FromString,
+                _registered_method=True)
 
 
 class ModelsServicer:
@@ -65,6 +70,21 @@ class ModelsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Load(self, request, context):
+        """Has the server answer with another bundle that List shows, or with the one of that name
+        as it is now. It is checked and tested beside the one that serves; only then it takes
+        its place: requests that had arrived are answered by the one before, all later ones by
+        the new one, and the memories of workspaces stay. Answers once it serves. A load that
+        was begun is carried through, also when its caller has gone.
+
+        Errors, after which the one before goes on serving: NOT_FOUND if there is none of this
+        name, FAILED_PRECONDITION if it cannot be used, with the reason, or while another is
+        being loaded, UNIMPLEMENTED where the server was told to load none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +97,11 @@ def add_ModelsServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=foretype_dot_v1_dot_models__pb2.GetRequest.FromString,
                     response_serializer=foretype_dot_v1_dot_models__pb2.GetResponse.SerializeToString,
+            ),
+            'Load': grpc.unary_unary_rpc_method_handler(
+                    servicer.Load,
+                    request_deserializer=foretype_dot_v1_dot_models__pb2.LoadRequest.FromString,
+                    response_serializer=foretype_dot_v1_dot_models__pb2.LoadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +159,33 @@ class Models:
             '/foretype.v1.Models/Get',
             foretype_dot_v1_dot_models__pb2.GetRequest.SerializeToString,
             foretype_dot_v1_dot_models__pb2.GetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Load(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/foretype.v1.Models/Load',
+            foretype_dot_v1_dot_models__pb2.LoadRequest.SerializeToString,
+            foretype_dot_v1_dot_models__pb2.LoadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,17 @@ class ModelsStub:
     """All bundles: shipped, installed, and the one that is being served."""
     Get: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetRequest, _models_pb2.GetResponse]
     """One bundle by name. NOT_FOUND if there is none."""
+    Load: _grpc.UnaryUnaryMultiCallable[_models_pb2.LoadRequest, _models_pb2.LoadResponse]
+    """Has the server answer with another bundle that List shows, or with the one of that name
+    as it is now. It is checked and tested beside the one that serves; only then it takes
+    its place: requests that had arrived are answered by the one before, all later ones by
+    the new one, and the memories of workspaces stay. Answers once it serves. A load that
+    was begun is carried through, also when its caller has gone.
+
+    Errors, after which the one before goes on serving: NOT_FOUND if there is none of this
+    name, FAILED_PRECONDITION if it cannot be used, with the reason, or while another is
+    being loaded, UNIMPLEMENTED where the server was told to load none.
+    """
 
 @_typing.type_check_only
 class ModelsAsyncStub(ModelsStub):
@@ -47,6 +58,17 @@ class ModelsAsyncStub(ModelsStub):
     """All bundles: shipped, installed, and the one that is being served."""
     Get: _aio.UnaryUnaryMultiCallable[_models_pb2.GetRequest, _models_pb2.GetResponse]  # type: ignore[assignment]
     """One bundle by name. NOT_FOUND if there is none."""
+    Load: _aio.UnaryUnaryMultiCallable[_models_pb2.LoadRequest, _models_pb2.LoadResponse]  # type: ignore[assignment]
+    """Has the server answer with another bundle that List shows, or with the one of that name
+    as it is now. It is checked and tested beside the one that serves; only then it takes
+    its place: requests that had arrived are answered by the one before, all later ones by
+    the new one, and the memories of workspaces stay. Answers once it serves. A load that
+    was begun is carried through, also when its caller has gone.
+
+    Errors, after which the one before goes on serving: NOT_FOUND if there is none of this
+    name, FAILED_PRECONDITION if it cannot be used, with the reason, or while another is
+    being loaded, UNIMPLEMENTED where the server was told to load none.
+    """
 
 class ModelsServicer(metaclass=_abc_1.ABCMeta):
     """The models that a server can see."""
@@ -66,5 +88,22 @@ class ModelsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.GetResponse, _abc.Awaitable[_models_pb2.GetResponse]]:
         """One bundle by name. NOT_FOUND if there is none."""
+
+    @_abc_1.abstractmethod
+    def Load(
+        self,
+        request: _models_pb2.LoadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.LoadResponse, _abc.Awaitable[_models_pb2.LoadResponse]]:
+        """Has the server answer with another bundle that List shows, or with the one of that name
+        as it is now. It is checked and tested beside the one that serves; only then it takes
+        its place: requests that had arrived are answered by the one before, all later ones by
+        the new one, and the memories of workspaces stay. Answers once it serves. A load that
+        was begun is carried through, also when its caller has gone.
+
+        Errors, after which the one before goes on serving: NOT_FOUND if there is none of this
+        name, FAILED_PRECONDITION if it cannot be used, with the reason, or while another is
+        being loaded, UNIMPLEMENTED where the server was told to load none.
+        """
 
 def add_ModelsServicer_to_server(servicer: ModelsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
