@@ -89,6 +89,8 @@ def test_private_keys_are_found_however_they_are_written(kind: str, end: str) ->
         "private final AbstractAutowireCapableBeanFactory abstractAutowireCapableBeanFactory1;",
         'String url = "https://example.com/a/path:8080/with@sign";',
         "// password: see the manual",
+        'static final String PASSWORD_PROPERTY = "mail.smtp.password";',
+        'static final String PRIVATE_KEY = "PRIVATE KEY";',
         'String name = "org/apache/commons/lang3/builder/ReflectionToStringBuilder";',
     ],
 )

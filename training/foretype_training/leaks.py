@@ -56,6 +56,9 @@ _TOKENS = {
 }
 """Of vendors that the library does not know, as they document them."""
 
+# What a name such as PASSWORD_PROPERTY is given when it is the name of a setting or field.
+_NAME = re.compile(r"[a-z ._/-]*(?:key|pass|passwd|pwd|secret|token|word)s?[a-z ._/-]*", re.I)
+
 # A head alone, which every parser of keys holds, is no key: a line of the body must follow,
 # in whatever way the language joins the lines of a string. The library's detector takes some
 # of these ways only, and opens files by itself.
@@ -135,7 +138,12 @@ def _in_piece(path: str, piece: str, around: CodeSnippet) -> Iterator[str]:
 
 
 def _is_meant(secret: str, line: str, detector: BasePlugin) -> bool:
-    """Whether it may be a secret: not an alphabet, an identifier, or read from elsewhere."""
+    """Whether it may be a secret: not an alphabet, an identifier, a name, or what is read
+    from elsewhere."""
+    if isinstance(detector, KeywordDetector) and (
+        heuristic.is_indirect_reference(line) or _NAME.fullmatch(secret)
+    ):
+        return False
     return not (
         heuristic.is_sequential_string(secret)
         or heuristic.is_potential_uuid(secret)
@@ -143,5 +151,4 @@ def _is_meant(secret: str, line: str, detector: BasePlugin) -> bool:
         or heuristic.is_templated_secret(secret)
         or heuristic.is_prefixed_with_dollar_sign(secret)
         or heuristic.is_not_alphanumeric_string(secret)
-        or (isinstance(detector, KeywordDetector) and heuristic.is_indirect_reference(line))
     )
