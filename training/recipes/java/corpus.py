@@ -24,8 +24,8 @@ The filters, in this order; what one takes the next does not see:
                     are kept apart for tests
     over the share  what a project has beyond its share of all characters, by the hash of paths
 
-At last a leading comment that stands in many files, as licences do, is cut from all but a
-hundredth of them.
+Before the shares are taken, a leading comment that stands in many files, as licences do, is
+cut from all but a hundredth of them.
 """
 
 from __future__ import annotations
@@ -290,11 +290,11 @@ def build(manifest: Path, only: Sequence[str], cache: Path) -> tuple[list[Kept],
         SourceFile(path, text) for p in held_apart for path, text in sources(cache / p.archive)
     ]
     leave_out_near_duplicates(projects, apart)
+    cut = thin_headers(projects, settings["common_header"])
     limit = share_limit([kept.characters for kept in projects], settings["largest_share"])
     for kept in projects:
         if kept.characters > limit:
             kept.keep(sample(kept.files, limit), "over the share")
-    cut = thin_headers(projects, settings["common_header"])
     made = {
         "settings": settings,
         "projects": [kept.to_json() for kept in projects],
