@@ -19,7 +19,7 @@ ROOMS = {
 MAY_IMPORT = {
     "foretype": set[str](),
     "foretype_models": set[str](),
-    "foretype_training": {"foretype_models", "foretype_server"},
+    "foretype_training": {"foretype", "foretype_models", "foretype_server"},
     "foretype_server": {"foretype", "foretype_models"},
     "foretype_lsp": {"foretype"},
 }

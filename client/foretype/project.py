@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 MAX_FILE_BYTES = 500_000
 MAX_BYTES = 8 * 2**20
@@ -14,6 +15,15 @@ MAX_BYTES = 8 * 2**20
 MAX_FILES = 20_000
 """Looked at, at most, whatever their names end in."""
 _MAX_PATH = 1024  # bytes, in the protocol
+
+_FOR_SECRETS = re.compile(
+    r"\.env(\..*)?|.*\.env"
+    r"|.*\.(jks|kdbx|key|keystore|p12|p8|pem|pfx|ppk)"
+    r"|id_(dsa|ecdsa|ed25519|rsa)(\..*)?"
+    r"|\.(git-credentials|htpasswd|netrc|npmrc|pgpass|pypirc)"
+    r"|(credentials|secrets?)(\.(ini|json|properties|toml|txt|xml|ya?ml))?",
+    re.IGNORECASE,
+)
 
 
 @dataclass
@@ -24,12 +34,26 @@ class Files:
     left_out: int = 0
 
 
+def is_for_secrets(name: str) -> bool:
+    """Whether files of this name are there to hold keys or passwords: `.env`, `id_rsa`."""
+    return _FOR_SECRETS.fullmatch(name) is not None
+
+
 def root_of(file: Path) -> Path | None:
     """The git repository that a file lies in, None where it lies in none."""
     for folder in file.resolve().parents:
         if (folder / ".git").exists():
             return folder
     return None
+
+
+def takes(root: Path, name: str) -> bool:
+    """Whether the file of this path in `root` is one that `read` reads, if it is fit."""
+    if is_for_secrets(PurePath(name).name):
+        return False
+    if _git_files(root, name):
+        return True
+    return _git_files(root) is None and not any(part[0] == "." for part in PurePath(name).parts)
 
 
 def read(
@@ -41,15 +65,16 @@ def read(
     """The texts in a folder whose names end in `suffix`, ".java" for example.
 
     In a git repository all files that git does not ignore, elsewhere all that are not hidden.
-    Links, files that are too large, not UTF-8 or unreadable are left out, and what is beyond
-    the bounds. Gives up when it is no longer `wanted`.
+    Files for secrets are passed over, tracked or not. Links, files that are too large, not
+    UTF-8 or unreadable are left out, and what is beyond the bounds. Gives up when it is no
+    longer `wanted`.
     """
     files = Files()
     size = 0
     for path in _paths(root):
         if not wanted():
             break
-        if path == without or not path.name.endswith(suffix):
+        if path == without or not path.name.endswith(suffix) or is_for_secrets(path.name):
             continue
         text = _text(path)
         name = path.relative_to(root).as_posix()
@@ -71,17 +96,17 @@ def _paths(root: Path) -> Iterator[Path]:
         yield path
 
 
-def _git_files(root: Path) -> list[str] | None:
-    """What git tracks or would track there; None where there is no repository, or no git, or
-    a repository around the folder that ignores all of it."""
-    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others"]
-    command += ["--exclude-standard", "--deduplicate"]
+def _git_files(root: Path, *names: str) -> list[str] | None:
+    """What git tracks or would track there, of `names` or of all; None where there is no
+    repository, or no git, or a repository around the folder that ignores all of it."""
+    command = ["git", "--literal-pathspecs", "-C", str(root), "ls-files", "-z"]
+    command += ["--cached", "--others", "--exclude-standard", "--deduplicate", "--", *names]
     try:
         listing = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    names = sorted(os.fsdecode(name) for name in listing.split(b"\0") if name)
-    return names if names or (root / ".git").exists() else None
+    found = sorted(os.fsdecode(name) for name in listing.split(b"\0") if name)
+    return found if found or (root / ".git").exists() else None
 
 
 def _walk(root: Path) -> Iterator[Path]:

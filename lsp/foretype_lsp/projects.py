@@ -43,7 +43,7 @@ class Projects:
             self._reading[key] = asyncio.create_task(self._read(*key))
 
     def saved(self, document: Document, folders: list[str]) -> None:
-        """Puts the document's text in place of what was read before."""
+        """Puts the document's text in place of what was read before, or would be now."""
         folder, path = place_in_workspace(document.uri, folders)
         if (folder, PurePath(path).suffix) in self._reading:
             # Without halves of surrogate pairs, which JSON can carry and UTF-8 cannot.
@@ -84,6 +84,8 @@ class Projects:
 
     async def _update(self, folder: str, path: str, text: str) -> None:
         if len(text.encode()) > project.MAX_FILE_BYTES:
+            return
+        if not await asyncio.to_thread(project.takes, Path(folder), path):
             return
         async with self._lock(folder):
             memory = await self._remember(folder, {path: text})

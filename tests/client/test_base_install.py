@@ -13,7 +13,9 @@ from tests.conftest import write_java
 
 pytestmark = pytest.mark.e2e
 
-_ONLY_FOR_TRAINING = ["torch", "onnx", "safetensors", "datasketch", "matplotlib", "pathspec"]
+_ONLY_FOR_TRAINING = [
+    *("torch", "onnx", "safetensors", "datasketch", "detect_secrets", "matplotlib", "pathspec"),
+]
 _WITHOUT = f"""
 import sys
 

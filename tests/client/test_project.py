@@ -55,6 +55,48 @@ def test_in_a_repository_what_git_ignores_is_not_read(tmp_path: Path) -> None:
     assert (list(files.texts), files.left_out) == (["new/C.java"], 1)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".env", ".env.local", "prod.env", "server.pem", "Server.PEM", "id_rsa"),
+        *("id_ed25519.pub", "release.keystore", ".npmrc", ".netrc", "credentials.json"),
+        *("secrets.yaml", "secret"),
+    ],
+)
+def test_files_for_secrets_are_not_read_even_where_they_are_tracked(
+    tmp_path: Path, name: str
+) -> None:
+    assert project.is_for_secrets(name)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    for path in (tmp_path / name, tmp_path / "A.java"):
+        path.write_text("TOKEN=x")
+    subprocess.run(["git", "-C", tmp_path, "add", "--force", "."], check=True)
+    assert list(project.read(tmp_path, "").texts) == ["A.java"]
+    assert not project.takes(tmp_path, name)
+    assert not project.takes(tmp_path, f"config/{name}")
+
+
+@pytest.mark.parametrize("name", ["Env.java", "Secrets.java", "Key.java", "env.py", "keys.txt"])
+def test_code_about_secrets_is_read(name: str) -> None:
+    assert not project.is_for_secrets(name)
+
+
+def test_a_saved_file_is_taken_where_it_would_be_read(tmp_path: Path) -> None:
+    hidden, repository = tmp_path / "folder", tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", repository], check=True)
+    _write(hidden, **{"A_java": "", ".B_java": "", ".git__C_java": ""})
+    assert [project.takes(hidden, n) for n in ("A.java", ".B.java", ".x/C.java")] == [1, 0, 0]
+    _write(repository, A_java="", build__B_java="", build__C_java="", **{"[A]_java": ""})
+    (repository / ".gitignore").write_text("build/\nout/\n[[]A[]].java\n")
+    subprocess.run(["git", "-C", repository, "add", "--force", "build/B.java"], check=True)
+    names = ["A.java", "build/B.java", "build/C.java", "[A].java"]
+    assert [name for name in names if project.takes(repository, name)] == names[:2]
+    assert set(project.read(repository, ".java").texts) == set(names[:2])
+    # A repository around a folder that ignores all of it says nothing of the files there.
+    _write(repository, out__D_java="")
+    assert project.takes(repository / "out", "D.java")
+
+
 def test_a_large_tree_ends_and_reading_can_be_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

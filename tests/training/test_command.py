@@ -143,6 +143,25 @@ def test_a_base_is_gone_on_from(code: Path, whole: Path, tmp_path: Path) -> None
     assert "| base model, before |" in (out / "report.md").read_text()
 
 
+def test_files_with_secrets_are_named_and_not_learned(code: Path, tmp_path: Path) -> None:
+    shutil.copytree(code, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "zoo" / "Keeper.java").write_text(
+        'class Keeper {\n    String password = "aardvark to zebra";\n}\n'
+    )
+    out = tmp_path / "run"
+    told = _trained(tmp_path, out)
+    assert told.splitlines()[:3] == [
+        f"{tmp_path / 'zoo' / 'Keeper.java'} is left out, for it may hold a secret:"
+        " Secret Keyword in line 2",
+        "where it holds none, end the line with the comment `pragma: allowlist secret`",
+        "48 files, 20,124 characters; left out: 1 with a secret",
+    ]
+    assert "left out: 1 with a secret" in (out / "report.md").read_text()
+    files = [file.read_bytes() for file in out.rglob("*") if file.is_file()]
+    assert not any(b"aardvark" in text for text in [told.encode(), *files])
+    assert not any(b"Keeper.java" in text for text in files)
+
+
 def test_the_bundle_says_what_it_was_made_of(code: Path, whole: Path) -> None:
     loaded = bundle.load(whole / "model")
     Runtime(loaded)

@@ -201,6 +201,21 @@ def test_nothing_to_read_says_what_was_found_instead(tmp_path: Path) -> None:
     assert refusal("*.java") == f"no usable file in {place}: 2 binary, 1 empty"
 
 
+def test_what_is_read_to_learn_from_is_without_secrets(tmp_path: Path) -> None:
+    secret = 'class B {\n    String password = "correct horse";\n}\n'
+    allowed = secret.replace(";", "; // pragma: allowlist secret").replace("B", "C")
+    _write(tmp_path, A_java="class A {}\n", b__B_java=secret, C_java=allowed, d__id_rsa="x")
+    (tmp_path / "d" / "id.rsa").rename(tmp_path / "d" / "id_rsa")
+    read = read_corpus([tmp_path], to_learn=True)
+    assert _paths(read) == ["A.java", "C.java"]
+    assert read.skipped == Counter({"with a secret": 2})
+    assert read.secrets == {
+        tmp_path / "b" / "B.java": {"Secret Keyword": [2]},
+        tmp_path / "d" / "id_rsa": {"File for Secrets": []},
+    }
+    assert _paths(read_corpus([tmp_path])) == ["A.java", "C.java", "b/B.java", "d/id_rsa"]
+
+
 def test_the_hash_names_the_data(tmp_path: Path) -> None:
     def digest(*files: tuple[str, bytes]) -> str:
         return Corpus([SourceFile(*file) for file in files]).sha256()

@@ -19,6 +19,8 @@ from foretype_training.errors import InputError, needs_train_extra
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
+    from foretype_training.leaks import Found
+
 MAX_FILE_BYTES = 1_000_000
 MINIFIED_LINE_BYTES = 400
 """Mean length of a line above which a file was not written by hand."""
@@ -58,6 +60,8 @@ class Corpus:
 
     files: list[SourceFile]
     skipped: Counter[str] = field(default_factory=Counter[str])
+    secrets: dict[Path, Found] = field(default_factory=dict[Path, "Found"])
+    """What was found in the files that were left out for it."""
 
     @property
     def characters(self) -> int:
@@ -89,17 +93,21 @@ def read_corpus(
     include: Sequence[str] = (),
     progress: Callable[[int], None] = lambda looked_at: None,
     without: Path | None = None,
+    to_learn: bool = False,
 ) -> Corpus:
     """Reads files, folders and git repositories.
 
     In a git repository its tracked files are read, elsewhere all files that no
     .gitignore names. `include` are globs, on the whole path if they hold a slash and on the
     name if not; without any, every text is taken. `progress` is told the number of files
-    looked at. What lies below `without` is passed over.
+    looked at. What lies below `without` is passed over. What is read `to_learn` from it is
+    without the files in which secrets are found.
 
     Raises InputError if a path does not exist, cannot be read, or nothing is left.
     """
     skipped: Counter[str] = Counter()
+    secrets: dict[Path, Found] = {}
+    scan = _scan() if to_learn else None
     files: list[SourceFile] = []
     seen: set[bytes] = set()
     looked_at = 0
@@ -120,13 +128,22 @@ def read_corpus(
             digest = hashlib.sha256(b" ".join(text.split())).digest()
             reason = "exact duplicate" if digest in seen else ""
             seen.add(digest)
+        if not reason and scan and (found := scan(name, text)):
+            secrets[path] = found
+            reason = "with a secret"
         if reason:
             skipped[reason] += 1
         else:
             files.append(SourceFile(name, text, project))
     if not files:
         raise InputError(_nothing_left(paths, include, looked_at, skipped))
-    return Corpus(sorted(files, key=lambda file: file.path), skipped)
+    return Corpus(sorted(files, key=lambda file: file.path), skipped, secrets)
+
+
+def _scan() -> Callable[[str, bytes], Found]:
+    with needs_train_extra("looking for secrets"):
+        from foretype_training import leaks
+    return leaks.secrets
 
 
 def _matches(name: str, glob: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-_EXTRA = {"datasketch", "matplotlib", "onnx", "pathspec", "safetensors", "torch"}
+_EXTRA = {"datasketch", "detect_secrets", "matplotlib", "onnx", "pathspec", "safetensors", "torch"}
 """What `foretype[train]` installs and the base does not."""
 
 

@@ -135,7 +135,9 @@ def _plan(options: Options, gpu: bool) -> _Plan:
             options.include,
             lambda files: track(files, 0, f"{files} files"),
             without=options.out,
+            to_learn=True,
         )
+    _say_secrets(corpus)
     say(_found(corpus))
     base = _base(options.base) if options.base else None
     config = _config(options.config, corpus, base, gpu)
@@ -149,6 +151,15 @@ def _plan(options: Options, gpu: bool) -> _Plan:
             lambda done, total: track(done, total, ""),
         )
     return _Plan(corpus, parts, config, base, counted, gpu)
+
+
+def _say_secrets(corpus: Corpus) -> None:
+    from foretype_training.leaks import ALLOW, told
+
+    for path, found in corpus.secrets.items():
+        say(f"{path} is left out, for it may hold a secret: {told(found)}")
+    if corpus.secrets:
+        say(f"where it holds none, end the line with the comment `{ALLOW}`")
 
 
 def _base(name_or_path: str) -> Bundle:
