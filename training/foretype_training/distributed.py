@@ -10,10 +10,12 @@ over nccl between GPUs, over gloo between processors.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from typing import TypeVar, cast
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -127,12 +129,44 @@ def joined() -> Generator[Processes]:
     with _silent(os.environ["LOCAL_RANK"] != "0"):
         _take_gpu()
     with _silent(os.environ["RANK"] != "0"), _aware_of_losses():
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, timeout=PATIENCE)
+        _meet()
         try:
             yield _Group()
         finally:
             distributed.destroy_process_group()
+
+
+def _meet() -> None:
+    """Connects the processes that were started together.
+
+    torchrun keeps one store for all of a run's restarts, where addresses of processes that are
+    gone still stand (https://github.com/pytorch/pytorch/issues/167288). So the first gives each
+    start a name of its own, under which nothing stands yet, and tells it to those alone that
+    answer: a process asks under a name that none before it had.
+    """
+    from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+    if rank == 0:
+        start = uuid4().hex
+        while store.add(f"{start}/here", 0) < count - 1:
+            for other in range(1, count):
+                if store.check([f"asks/{other}"]):
+                    store.set(f"start/{store.get(f'asks/{other}').decode()}", start)
+            time.sleep(0.05)
+    else:
+        own = uuid4().hex
+        store.set(f"asks/{rank}", own)
+        start = store.get(f"start/{own}").decode()
+        store.add(f"{start}/here", 1)
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        store=distributed.PrefixStore(start, store),
+        rank=rank,
+        world_size=count,
+        timeout=PATIENCE,
+    )
 
 
 def _take_gpu() -> None:
