@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
-from typing import TypeVar, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import uuid4
 
 import torch
@@ -22,6 +23,9 @@ from torch import Tensor
 
 from foretype_models.network import Network, State
 from foretype_training.errors import InputError, TrainingError
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 T = TypeVar("T")
 Forward = Callable[[Tensor, State], tuple[Tensor, State]]
@@ -99,7 +103,7 @@ class _Group(Processes):
     def total(self, *values: float) -> list[float]:
         sums = torch.tensor(values, dtype=torch.float64)
         self._distributed.all_reduce(sums)
-        return sums.tolist()
+        return cast(list[float], sums.tolist())
 
     def gathered(self, own: Tensor, dim: int) -> Tensor:
         own = own.contiguous()
@@ -137,36 +141,52 @@ def joined() -> Generator[Processes]:
 
 
 def _meet() -> None:
-    """Connects the processes that were started together.
-
-    torchrun keeps one store for all of a run's restarts, where addresses of processes that are
-    gone still stand (https://github.com/pytorch/pytorch/issues/167288). So the first gives each
-    start a name of its own, under which nothing stands yet, and tells it to those alone that
-    answer: a process asks under a name that none before it had.
-    """
+    """Connects the processes that were started together."""
     from torch import distributed
-    from torch.distributed.rendezvous import rendezvous
+    from torch.distributed.distributed_c10d import PrefixStore
 
+    # Its keywords have no annotations.
+    rendezvous = cast(
+        "Callable[..., Iterator[tuple[Store, int, int]]]",
+        import_module("torch.distributed.rendezvous").rendezvous,
+    )
     store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
-    if rank == 0:
-        start = uuid4().hex
-        while store.add(f"{start}/here", 0) < count - 1:
-            for other in range(1, count):
-                if store.check([f"asks/{other}"]):
-                    store.set(f"start/{store.get(f'asks/{other}').decode()}", start)
-            time.sleep(0.05)
-    else:
-        own = uuid4().hex
-        store.set(f"asks/{rank}", own)
-        start = store.get(f"start/{own}").decode()
-        store.add(f"{start}/here", 1)
+    start = _name_start(store, count) if rank == 0 else _ask_start(store, rank)
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-        store=distributed.PrefixStore(start, store),
+        store=PrefixStore(start, store),
         rank=rank,
         world_size=count,
         timeout=PATIENCE,
     )
+
+
+def _name_start(store: Store, count: int) -> str:
+    """Gives this start of all processes a name that all others of them come to know.
+
+    torchrun keeps one store over its restarts, where the addresses of processes that are gone
+    still stand (https://github.com/pytorch/pytorch/issues/167288). Under a new name nothing
+    stands yet. But the last start's name does, too: so it is told to whoever asks, and each
+    asks under a name of its own, which nobody was told anything under.
+    """
+    start = uuid4().hex
+    began = time.monotonic()
+    while store.add(f"{start}/here", 0) < count - 1:
+        for other in range(1, count):
+            if store.check([f"asks/{other}"]):
+                store.set(f"start/{store.get(f'asks/{other}').decode()}", start)
+        if time.monotonic() - began > PATIENCE.total_seconds():
+            raise TrainingError(f"not all of the {count} processes that torchrun started came")
+        time.sleep(0.05)
+    return start
+
+
+def _ask_start(store: Store, rank: int) -> str:
+    own = uuid4().hex
+    store.set(f"asks/{rank}", own)
+    start = store.get(f"start/{own}").decode()
+    store.add(f"{start}/here", 1)
+    return start
 
 
 def _take_gpu() -> None:

@@ -10,10 +10,10 @@ that the machine's rate is measured here and not taken from a data sheet.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from foretype_models.architecture import Architecture
 from foretype_training.distributed import Processes
@@ -38,9 +38,11 @@ class Throughput:
     processes: int
 
 
-def throughput(trainer: Trainer, rate: float, processes: Processes) -> Throughput:
-    """Of a run that learned from `rate` characters per second, with a product measured now, in
-    all processes at once."""
+def throughput(trainer: Trainer, rate: float | None, processes: Processes) -> Throughput | None:
+    """Of a run that learned from `rate` characters per second, beside products that are measured
+    now, in all processes at once; none of a run without a step."""
+    if rate is None:
+        return None
     matrices = matrix_shapes(trainer.settings.architecture)
     lanes = trainer.settings.batch // processes.count
     rows = min(_ROWS, lanes * trainer.settings.window)
@@ -69,26 +71,23 @@ def product_rate(
 ) -> float:
     """Operations per second of (rows, inputs) times (inputs, outputs), the fastest of some."""
     outputs, inputs = matrix
-    kind = {"dtype": _TYPES[precision], "device": device}
-    # No random numbers: they would be missing from those that a run goes on with.
-    left = torch.linspace(-1, 1, rows * inputs).reshape(rows, inputs).to(**kind)
-    right = torch.linspace(-1, 1, inputs * outputs).reshape(inputs, outputs).to(**kind)
-    return 2 * rows * inputs * outputs / _fastest(lambda: left @ right, device)
-
-
-def _fastest(product: Callable[[], object], device: torch.device) -> float:
-    """Seconds; the first time, in which memory is found and code is chosen, does not count."""
-    _timed(product, device)
+    left, right = (
+        # No random numbers: a run that goes on would miss them.
+        torch.linspace(-1, 1, m * n).reshape(m, n).to(device, _TYPES[precision])
+        for m, n in ((rows, inputs), (inputs, outputs))
+    )
+    _seconds(left, right)  # the first time, in which memory is found, does not count
     times: list[float] = []
     began = time.monotonic()
     while not times or time.monotonic() - began < _SECONDS:
-        times.append(_timed(product, device))
-    return min(times)
+        times.append(_seconds(left, right))
+    return 2 * rows * inputs * outputs / min(times)
 
 
-def _timed(product: Callable[[], object], device: torch.device) -> float:
+def _seconds(left: Tensor, right: Tensor) -> float:
+    """Of one product."""
     began = time.perf_counter()
-    product()
-    if device.type == "cuda":
+    torch.mm(left, right)
+    if left.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - began

@@ -87,7 +87,7 @@ def run(options: Options) -> None:
             with stops_on_signals() as stopped:
                 trainer = _trainer(plan, options, processes)
                 trained = _train(trainer, stopped)
-            speed = trained.rate and throughput(trainer, trained.rate, processes)
+            speed = throughput(trainer, trained.rate, processes)
         if processes.rank == 0:
             say(_outcome(trained))
             _finish(plan, trained, options, speed)
