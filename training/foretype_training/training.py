@@ -78,9 +78,8 @@ def run(options: Options) -> None:
         # What is needed only hours later must not turn out to be missing then.
         import_module("matplotlib")
         import_module("onnx")
-    from foretype_training.distributed import joined
-    from foretype_training.throughput import throughput
-
+        from foretype_training.distributed import joined
+        from foretype_training.throughput import throughput
     with ExitStack() as folder:
         with joined() as processes:
             plan = processes.first(lambda: _begin(options, folder, processes))
