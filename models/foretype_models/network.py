@@ -110,12 +110,19 @@ LAYERS: dict[Cell, type[LSTMLayer | GRULayer | RNNLayer | PeepholeLayer]] = {
 
 
 class Network(nn.Module):
-    """Predicts the next symbol of a text from all that came before it."""
+    """Predicts the next symbol of a text from all that came before it.
 
-    def __init__(self, architecture: Architecture, dropout: float = 0.0) -> None:
+    Where several processes train together, `part` says which of how many equal parts of the
+    lanes this one reads.
+    """
+
+    def __init__(
+        self, architecture: Architecture, dropout: float = 0.0, part: tuple[int, int] = (0, 1)
+    ) -> None:
         super().__init__()
         self.architecture = architecture
         self.dropout = dropout
+        self.part = part
         a = architecture
         self.embedding = nn.EmbeddingBag(inputs.rows(a), a.embedding_size, mode="sum")
         self.layers = nn.ModuleList(
@@ -150,6 +157,10 @@ class Network(nn.Module):
         """Dropout with one mask for all time steps (variational: Gal & Ghahramani 2016)."""
         if not self.training or self.dropout == 0:
             return x
-        # Drawn on the CPU, whose generator a checkpoint holds.
-        mask = torch.rand(1, *x.shape[1:]).to(x.device) >= self.dropout
+        # Drawn on the CPU, whose generator a checkpoint holds, and for the lanes of all
+        # processes: each has its part of the masks that a single one would draw.
+        number, parts = self.part
+        lanes, hidden = x.shape[1:]
+        drawn = torch.rand(1, parts * lanes, hidden)[:, number * lanes : (number + 1) * lanes]
+        mask = drawn.to(x.device) >= self.dropout
         return x * mask / (1 - self.dropout)

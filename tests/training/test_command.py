@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -16,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from foretype_models import bundle, registry
+from foretype_models import alphabet, bundle, registry
 from foretype_models.runtime import Runtime
 from foretype_training.corpus import SourceFile
 from tests.conftest import FORETYPE, write_java
+from tests.training.conftest import EAGER
 
 pytestmark = pytest.mark.e2e
 
@@ -33,14 +35,6 @@ layers = 1
 embedding_size = 8
 ngrams = [3, 6]
 """
-# The command, but that it writes its checkpoint after every step, not after every minute.
-_EAGER = """
-from functools import partial
-from foretype_training import trainer
-trainer.Trainer = partial(trainer.Trainer, checkpoint_seconds=0)
-from foretype.__main__ import main
-main()
-"""
 _BEGINNING = 0.5  # seconds
 
 
@@ -53,7 +47,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _command(code: Path, out: Path, *options: str) -> list[str]:
     train = ["train", code / "zoo", "--out", out, "--config", code / "config.toml", *options]
-    return [sys.executable, "-c", _EAGER, *map(str, train)]
+    return [sys.executable, "-c", EAGER, *map(str, train)]
 
 
 def _trained(code: Path, out: Path, *options: str) -> str:
@@ -170,6 +164,18 @@ def test_the_bundle_says_what_it_was_made_of(code: Path, whole: Path) -> None:
     assert str(code) not in json.dumps(training)
     assert training["data"]["split"]["held_out"]["files"] > 0
     assert registry.is_name(loaded.description.name)
+
+
+def test_the_report_says_how_fast_it_learned(code: Path, whole: Path, tmp_path: Path) -> None:
+    report = (whole / "report.md").read_text()
+    found = re.search(r"Learned from ([\d,]+) characters .*: (\S+) operations .* \d+% of", report)
+    assert found is not None, report
+    characters, operations = (float(number.replace(",", "")) for number in found.groups())
+    weights = 4 * 16 * (8 + 16) + alphabet.SIZE * (16 + 8)  # of the layer's gates, the output
+    assert operations / characters == pytest.approx(6 * weights, rel=0.02)
+    finished = shutil.copytree(whole, tmp_path / "run")
+    _trained(code, finished, "--resume")
+    assert "Learned from" not in (finished / "report.md").read_text()
 
 
 def _refused(code: Path, *arguments: str | Path, **settings: Any) -> str:

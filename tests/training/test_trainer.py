@@ -114,6 +114,9 @@ def test_a_finished_run_can_be_finished_again(tmp_path: Path) -> None:
     again = trainer.run()
     assert _same(_weights(once.network), _weights(again.network))
     assert again.curve == once.curve
+    assert once.rate is not None
+    assert once.rate > 0
+    assert again.rate is None
 
 
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from foretype_models.alphabet import END_OF_FILE, Symbols
 from foretype_models.inputs import Found, Memories
 from foretype_models.memory import Answers
 from foretype_models.network import Network, State, detach
+from foretype_training.distributed import ALONE, Forward, Processes
 from foretype_training.settings import Precision
 from foretype_training.texts import Text
 from foretype_training.windows import IGNORED, Lanes, Window
@@ -30,11 +31,18 @@ TEMPERATURES = tuple(n / 20 for n in range(12, 41))  # 0.6 to 2
 class Reader:
     """Feeds windows to a network and carries the state from one to the next.
 
-    The windows are of `texts`.
+    The windows are of `texts`. They go through `forward`, which is the network unless told.
     """
 
-    def __init__(self, network: Network, texts: Sequence[Text], lanes: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        texts: Sequence[Text],
+        lanes: int,
+        forward: Forward | None = None,
+    ) -> None:
         self.network = network
+        self._forward = forward or network
         self._texts = texts
         self._answers: dict[int, Found] = {}  # of the own memories of the texts being read
         self.state: State = network.initial_state(lanes)
@@ -54,7 +62,7 @@ class Reader:
             self.context = np.where(window.starts, fresh, self.context)
         rows = torch.from_numpy(self._rows(window)).to(device)
         with _autocast(device, precision):
-            logits, state = self.network(rows, self.state)
+            logits, state = self._forward(rows, self.state)
         self.state = tuple(s.float() for s in detach(state))
         return logits.float()
 
@@ -133,13 +141,18 @@ def bits_per_character(
     texts: Sequence[Text],
     precision: Precision = "fp32",
     lanes: int = 32,
+    processes: Processes = ALONE,
 ) -> float:
-    """Of the texts of whole files, each read from the initial state, in bytes of UTF-8."""
+    """Of the texts of whole files, each read from the initial state, in bytes of UTF-8.
+
+    Of several `processes`, which are all given all texts, each reads some.
+    """
     nats, count = 0.0, 0
-    for window, logits in _read(network, texts, precision, lanes):
+    for window, logits in _read(network, _share(texts, processes), precision, lanes):
         nats += _nats(logits, window).item()
         count += int((window.targets != IGNORED).sum())
-    return nats / count * BITS
+    all_nats, all_count = processes.total(nats, count)
+    return all_nats / all_count * BITS
 
 
 @dataclass(frozen=True)
@@ -156,14 +169,16 @@ class Calibration:
             network.output.bias.div_(self.temperature)
 
 
-def calibrate(network: Network, texts: Sequence[Text], lanes: int = 32) -> Calibration:
-    """Finds the temperature that suits `texts` best.
+def calibrate(
+    network: Network, texts: Sequence[Text], lanes: int = 32, processes: Processes = ALONE
+) -> Calibration:
+    """Finds the temperature that suits `texts` best, of which each of `processes` reads some.
 
     A network that has read its training files several times is surer than it may be on
     others (Guo et al. 2017, "On calibration of modern neural networks").
     """
     nats, count = [0.0] * len(TEMPERATURES), 0
-    for window, logits in _read(network, texts, "fp32", lanes):
+    for window, logits in _read(network, _share(texts, processes), "fp32", lanes):
         targets = torch.from_numpy(window.targets).to(logits.device)
         counted = targets != IGNORED
         logits, targets = logits[counted], targets[counted]
@@ -172,8 +187,14 @@ def calibrate(network: Network, texts: Sequence[Text], lanes: int = 32) -> Calib
             nats[i] += functional.cross_entropy(
                 logits / temperature, targets, reduction="sum"
             ).item()
+    *nats, all_count = processes.total(*nats, count)
     best = nats.index(min(nats))
-    return Calibration(TEMPERATURES[best], nats[best] / count * BITS)
+    return Calibration(TEMPERATURES[best], nats[best] / all_count * BITS)
+
+
+def _share(texts: Sequence[Text], processes: Processes) -> Sequence[Text]:
+    """What this process reads of the texts; nothing, where they are fewer than the processes."""
+    return texts[processes.rank :: processes.count]
 
 
 def _read(

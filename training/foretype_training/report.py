@@ -18,6 +18,7 @@ from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
 from foretype_training.checkpoint import write_atomically
 from foretype_training.corpus import SourceFile
+from foretype_training.throughput import Throughput
 from foretype_training.trainer import CurvePoint
 
 _PROMPT_LINES = 5
@@ -36,13 +37,18 @@ class Sample:
 
 
 def write_report(
-    folder: Path, bundle: Bundle, curve: Sequence[CurvePoint], held_out: Sequence[SourceFile]
+    folder: Path,
+    bundle: Bundle,
+    curve: Sequence[CurvePoint],
+    held_out: Sequence[SourceFile],
+    throughput: Throughput | None,
 ) -> None:
-    """Writes report.md and curve.png. Raises TrainingError where it cannot."""
+    """Writes report.md and curve.png; of a run without a step there is no `throughput`. Raises
+    TrainingError where it cannot."""
     runtime = Runtime(bundle)
     samples = [continue_file(runtime, file) for file in held_out[:3]]
     write_atomically(folder / "curve.png", curve_png(curve))
-    text = report(bundle, samples, folder / "model")
+    text = report(bundle, samples, folder / "model", throughput)
     write_atomically(folder / "report.md", text.encode())
 
 
@@ -84,7 +90,9 @@ def curve_png(curve: Sequence[CurvePoint]) -> bytes:
     return buffer.getvalue()
 
 
-def report(bundle: Bundle, samples: Sequence[Sample], model: Path) -> str:
+def report(
+    bundle: Bundle, samples: Sequence[Sample], model: Path, throughput: Throughput | None
+) -> str:
     """report.md."""
     d = bundle.description
     sections = [
@@ -96,6 +104,7 @@ def report(bundle: Bundle, samples: Sequence[Sample], model: Path) -> str:
         _network(bundle),
         "## Learning curve",
         "![Bits per character over the characters read](curve.png)",
+        *([_throughput(throughput)] if throughput else []),
         "## Quality",
         _quality(d.quality),
         "## Samples",
@@ -146,6 +155,16 @@ def _network(bundle: Bundle) -> str:
             f" ({bundle.ngrams().contexts.size:,} contexts)",
             f"- {sizes}",
         ]
+    )
+
+
+def _throughput(t: Throughput) -> str:
+    several = f" in {t.processes} processes" if t.processes > 1 else ""
+    return (
+        f"Learned from {t.characters:,.0f} characters per second{several}: {t.operations:.3g}"
+        f" operations per second on matrices (6 for each weight and character),"
+        f" {t.operations / t.attainable:.0%} of the {t.attainable:.3g} that products of the"
+        f" network's largest matrix, in {t.precision}, reach on the same machine."
     )
 
 

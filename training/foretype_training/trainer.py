@@ -18,6 +18,7 @@ from foretype_models.architecture import Architecture
 from foretype_models.inputs import confidence_class
 from foretype_models.network import Network
 from foretype_training.checkpoint import Checkpoint, load_checkpoint, rng_state, save_checkpoint
+from foretype_training.distributed import ALONE, Processes
 from foretype_training.errors import InputError, TrainingError
 from foretype_training.ngrams import MIN_COUNT
 from foretype_training.reader import (
@@ -81,6 +82,7 @@ class Trained:
     finished: bool  # False if it was stopped early
     base_share: float
     calibration: Calibration
+    rate: float | None  # symbols per second of learning, None if there was no step
 
 
 _RUN = {"settings": "settings", "data": "files", "base": "base"}
@@ -88,7 +90,11 @@ _RUN = {"settings": "settings", "data": "files", "base": "base"}
 
 
 class Trainer:
-    """Trains a network on files, and goes on from a checkpoint as if it had never stopped."""
+    """Trains a network on files, and goes on from a checkpoint as if it had never stopped.
+
+    Several `processes` do what one does, and write the checkpoint that one would write: the
+    settings' batch, a multiple of their number, is that of all of them together.
+    """
 
     def __init__(
         self,
@@ -100,24 +106,29 @@ class Trainer:
         device: torch.device,
         base: Base | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        processes: Processes = ALONE,
     ) -> None:
         torch.manual_seed(settings.seed)
         self.settings = settings
         self.device = device
-        self.precision: Precision = best_precision(device)
+        self._processes = processes
+        self._own = processes.own(settings.batch)
+        self.precision: Precision = processes.first(lambda: best_precision(device))
         self._validation = validation
         self._data_hash = data_hash
         self._base = base
         self._path = checkpoint
         self._checkpoint_seconds = checkpoint_seconds
-        self.network = Network(settings.architecture, settings.dropout).to(device)
+        part = (processes.rank, processes.count)
+        self.network = Network(settings.architecture, settings.dropout, part).to(device)
         if base is not None:
             self.network.load_state_dict(base.weights)
         self._average = deepcopy(self.network).eval()
         self._optimizer = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99), fused=True)
         files = [text.symbols for text in training]
         self._lanes = Lanes(files, settings.batch, settings.window, settings.seed)
-        self._reader = Reader(self.network, training, settings.batch)
+        lanes = self._own.stop - self._own.start
+        self._reader = Reader(self.network, training, lanes, processes.parallel(self.network))
         characters = sum(len(file) - 1 for file in files)
         per_step = settings.batch * settings.window
         self.steps = max(1, math.ceil(settings.epochs * characters / per_step))
@@ -129,7 +140,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Goes on from the checkpoint. Raises InputError if it is of another run."""
-        checkpoint = load_checkpoint(self._path)
+        checkpoint = self._processes.first(lambda: load_checkpoint(self._path))
         progress = checkpoint.progress
         for name, own in (
             ("settings", self.settings.to_dict()),
@@ -146,9 +157,10 @@ class Trainer:
         self._best = checkpoint.part("best")
         _load_moments(self._optimizer, checkpoint.part("adam"), progress["step"])
         self._reader.state = tuple(
-            checkpoint.tensors[f"state.{i}"].to(self.device) for i in range(len(self._reader.state))
+            checkpoint.tensors[f"state.{i}"][self._own].to(self.device)
+            for i in range(len(self._reader.state))
         )
-        self._reader.context = checkpoint.tensors["context"].numpy()
+        self._reader.context = checkpoint.tensors["context"][:, self._own].numpy()
         torch.set_rng_state(checkpoint.tensors["rng"])
         self._lanes.seek(**progress["lanes"])
         self.precision = progress["precision"]  # of the machine it began on
@@ -167,35 +179,39 @@ class Trainer:
         """
         self.network.train()
         began, began_at, saved = time.monotonic(), self._symbols, time.monotonic()
-        windows = iter(self._lanes)
-        while self._step < self.steps and not stopped():
+        windows, learning = iter(self._lanes), 0.0
+        while self._step < self.steps and not self._processes.any(stopped()):
+            started = time.monotonic()
             self._train_on(windows)
+            learning += time.monotonic() - started
             if self._step == self.steps or self._step in self._validation_steps():
                 self._validate()
-            if time.monotonic() - saved > self._checkpoint_seconds:
+            if self._processes.any(time.monotonic() - saved > self._checkpoint_seconds):
                 self.save()
                 saved = time.monotonic()
             report(self._progress(time.monotonic() - began, self._symbols - began_at))
         self.save()
         if self._step == 0:
             raise TrainingError("stopped before anything was learned; --resume begins")
+        rate = (self._symbols - began_at) / learning if learning else None
         finished = self._step == self.steps
         if not finished:
             self._validate()  # after saving: a resumed run must not know of it
         share, calibration = self._settle()
         return Trained(
-            self.network.eval(), self._curve, self._symbols, finished, share, calibration
+            self.network.eval(), self._curve, self._symbols, finished, share, calibration, rate
         )
 
     def save(self) -> None:
-        """Writes the checkpoint."""
+        """Writes the checkpoint, with the states of all lanes."""
+        gathered = self._processes.gathered
         tensors = {
             **{f"network.{k}": v for k, v in self.network.state_dict().items()},
             **{f"average.{k}": v for k, v in self._average.state_dict().items()},
             **{f"best.{k}": v for k, v in self._best.items()},
             **{f"adam.{k}": v for k, v in _moments(self._optimizer).items()},
-            **{f"state.{i}": s for i, s in enumerate(self._reader.state)},
-            "context": torch.from_numpy(self._reader.context),
+            **{f"state.{i}": gathered(s, 0) for i, s in enumerate(self._reader.state)},
+            "context": gathered(torch.from_numpy(self._reader.context), 1),
             "rng": rng_state(),
         }
         progress = {
@@ -209,19 +225,20 @@ class Trainer:
             "curve": [vars(point) for point in self._curve],
             "lanes": self._lanes.position,
         }
-        save_checkpoint(self._path, Checkpoint(tensors, progress))
+        if self._processes.rank == 0:
+            save_checkpoint(self._path, Checkpoint(tensors, progress))
 
     def _train_on(self, windows: Iterator[Window]) -> None:
         """One step: a window, its gradient, an update."""
         window, count = self._next_to_learn(windows)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, self._step / self.steps)
-        loss = self._reader.loss(window, self.precision) / count
+        loss = self._reader.loss(window, self.precision) / count  # what the own lanes add to it
         self._optimizer.zero_grad()
-        loss.backward()
+        (loss * self._processes.count).backward()  # whose mean over the processes is taken
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self._optimizer.step()
-        bits = loss.item() * BITS
+        bits = self._processes.total(loss.item())[0] * BITS
         if not math.isfinite(bits):
             raise TrainingError(
                 f"the loss is no longer a number at step {self._step}; lower learning_rate"
@@ -242,13 +259,13 @@ class Trainer:
                 mean.lerp_(weight, 1 / steps)
 
     def _next_to_learn(self, windows: Iterator[Window]) -> tuple[Window, int]:
-        """The next window that has targets, and how many."""
+        """The own lanes of the next window that has targets, and how many all lanes have."""
         window = next(windows)
         while not (count := int((window.targets != IGNORED).sum())):
             with torch.no_grad():  # nothing but paths that are longer than a window
-                self._reader.logits(window, self.precision)
+                self._reader.logits(window.of(self._own), self.precision)
             window = next(windows)
-        return window, count
+        return window.of(self._own), count
 
     def _validation_steps(self) -> set[int]:
         n = self.settings.validations
@@ -256,7 +273,9 @@ class Trainer:
 
     def _validate(self) -> None:
         """Measures the validation files and keeps the weights if they are the best so far."""
-        bits = bits_per_character(self._average, self._validation, self.precision)
+        bits = bits_per_character(
+            self._average, self._validation, self.precision, processes=self._processes
+        )
         if all(bits < point.validation for point in self._curve):
             self._best = {k: v.detach().clone() for k, v in self._average.state_dict().items()}
         assert self._running is not None
@@ -279,7 +298,7 @@ class Trainer:
 
     def _calibrated(self, share: float) -> Calibration:
         self._load_mixed(share)
-        return calibrate(self.network, self._validation)
+        return calibrate(self.network, self._validation, processes=self._processes)
 
     def _load_mixed(self, share: float) -> None:
         base = self._base.weights if self._base else self._best

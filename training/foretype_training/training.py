@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +28,9 @@ from foretype_training.settings import Config, Settings, default_settings, for_b
 from foretype_training.stopping import stops_on_signals
 
 if TYPE_CHECKING:
+    from foretype_training.distributed import Processes
     from foretype_training.texts import Texts
+    from foretype_training.throughput import Throughput
     from foretype_training.trainer import Base, Progress, Trained, Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -53,6 +55,7 @@ class Options:
 class _Plan:
     """All that is settled before the first step."""
 
+    name: str
     corpus: Corpus
     split: Split
     config: Config
@@ -71,20 +74,32 @@ def run(options: Options) -> None:
     Raises InputError for what the user gave, TrainingError for a run that failed and
     BundleError for a base that cannot be used. All leave behind what was saved before.
     """
-    name = _name(options)
     with needs_train_extra("training"):
-        import torch
-
         # What is needed only hours later must not turn out to be missing then.
         import_module("matplotlib")
         import_module("onnx")
-    with _claimed(options.out, options.resume):
-        plan = _plan(options, gpu=torch.cuda.is_available())
-        with stops_on_signals() as stopped:
-            trainer = _trainer(plan, options)
-            trained = _train(trainer, stopped)
-        say(_outcome(trained))
-        _finish(plan, trained, options, name)
+        from foretype_training.distributed import joined
+        from foretype_training.throughput import throughput
+    with ExitStack() as folder:
+        with joined() as processes:
+            plan = processes.first(lambda: _begin(options, folder, processes))
+            with stops_on_signals() as stopped:
+                trainer = _trainer(plan, options, processes)
+                trained = _train(trainer, stopped)
+            speed = throughput(trainer, trained.rate, processes)
+        if processes.rank == 0:
+            say(_outcome(trained))
+            _finish(plan, trained, options, speed)
+
+
+def _begin(options: Options, folder: ExitStack, processes: Processes) -> _Plan:
+    """What one process does for all: `folder` is left when the run ends."""
+    import torch
+
+    name = _name(options)
+    goes_on = options.resume or (processes.restarted and (options.out / CHECKPOINT).exists())
+    folder.enter_context(_claimed(options.out, goes_on))
+    return _plan(name, options, torch.cuda.is_available(), processes.count)
 
 
 def _name(options: Options) -> str:
@@ -102,7 +117,7 @@ def _claimed(out: Path, resume: bool) -> Generator[None]:
     try:
         if resume and not out.is_dir():
             raise InputError(f"nothing to resume: there is no folder {out}")
-        if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not resume and out.exists() and not _is_free(out):
             raise InputError(f"{out} is there already; choose another --out, or add --resume")
         made = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
@@ -118,6 +133,12 @@ def _claimed(out: Path, resume: bool) -> Generator[None]:
         raise
 
 
+def _is_free(out: Path) -> bool:
+    """Whether it is a folder that holds nothing but what a process left that was killed while
+    it wrote its first checkpoint."""
+    return out.is_dir() and all(file.name.startswith(f".{CHECKPOINT}.") for file in out.iterdir())
+
+
 def _sweep(out: Path) -> None:
     """Removes what a process left that was killed while it wrote."""
     for file in out.glob(f".{CHECKPOINT}.*"):
@@ -126,7 +147,7 @@ def _sweep(out: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _plan(options: Options, gpu: bool) -> _Plan:
+def _plan(name: str, options: Options, gpu: bool, processes: int) -> _Plan:
     from foretype_training.texts import texts
 
     with tracking("reading") as track:
@@ -140,7 +161,7 @@ def _plan(options: Options, gpu: bool) -> _Plan:
     _say_secrets(corpus)
     say(_found(corpus))
     base = _base(options.base) if options.base else None
-    config = _config(options.config, corpus, base, gpu)
+    config = _of_all(_config(options.config, corpus, base, gpu), processes)
     parts = split(corpus.files)
     say(_parts(parts))
     with tracking("counting n-grams") as track:
@@ -150,7 +171,7 @@ def _plan(options: Options, gpu: bool) -> _Plan:
             base.ngrams() if base else Ngrams.empty(),
             lambda done, total: track(done, total, ""),
         )
-    return _Plan(corpus, parts, config, base, counted, gpu)
+    return _Plan(name, corpus, parts, config, base, counted, gpu)
 
 
 def _say_secrets(corpus: Corpus) -> None:
@@ -182,13 +203,19 @@ def _config(path: Path | None, corpus: Corpus, base: Bundle | None, gpu: bool) -
     return config
 
 
+def _of_all(config: Config, processes: int) -> Config:
+    """With the batch of all processes together, each of which reads what one alone would."""
+    settings = replace(config.settings, batch=config.settings.batch * processes)
+    return replace(config, settings=settings)
+
+
 def _goes_on(architecture: Architecture, base: Bundle) -> bool:
     """Whether a base's weights fit: its architecture, which may come to read memories."""
     own = base.description.architecture
     return architecture == own or architecture == replace(own, memory=True)
 
 
-def _trainer(plan: _Plan, options: Options) -> Trainer:
+def _trainer(plan: _Plan, options: Options, processes: Processes) -> Trainer:
     import torch
 
     from foretype_training.trainer import Trainer, parameters
@@ -202,14 +229,16 @@ def _trainer(plan: _Plan, options: Options) -> Trainer:
         checkpoint,
         torch.device("cuda" if plan.gpu else "cpu"),
         plan.base and _weights(plan.base, plan.settings.architecture),
+        processes=processes,
     )
-    # A run that was killed before its first checkpoint goes on from the beginning.
-    if options.resume and checkpoint.exists():
+    # None, where a run was killed before its first: it goes on from the beginning.
+    if processes.first(checkpoint.exists):
         trainer.resume()
     a = plan.settings.architecture
+    several = f", {processes.count} processes" if processes.count > 1 else ""
     say(
         f"network: {a.layers} x {a.hidden_size} {a.cell}, {parameters(a):,} parameters;"
-        f" {trainer.steps:,} steps in {trainer.precision} on {trainer.device.type}"
+        f" {trainer.steps:,} steps in {trainer.precision} on {trainer.device.type}{several}"
     )
     return trainer
 
@@ -251,13 +280,13 @@ def _note(progress: Progress) -> str:
     )
 
 
-def _finish(plan: _Plan, trained: Trained, options: Options, name: str) -> None:
+def _finish(plan: _Plan, trained: Trained, options: Options, speed: Throughput | None) -> None:
     from foretype_training.bundling import Identity, make_bundle
     from foretype_training.report import write_report
     from foretype_training.trainer import parameters
 
     identity = Identity(
-        name,
+        plan.name,
         options.language,
         parameters(plan.settings.architecture),
         _training_facts(plan, trained, options),
@@ -267,7 +296,7 @@ def _finish(plan: _Plan, trained: Trained, options: Options, name: str) -> None:
         trained.network, plan.texts.table, identity, held_out, plan.base, lambda t: say(f"  {t}")
     )
     bundle.save(made, options.out / MODEL)
-    write_report(options.out, made, trained.curve, held_out)
+    write_report(options.out, made, trained.curve, held_out, speed)
     quality = made.description.quality
     bpc = quality["bpc"]
     before = f"before {quality['base_bpc']:.4f}, now " if plan.base else ""

@@ -28,7 +28,7 @@ class Window:
     files: npt.NDArray[np.int64]  # which file each lane reads, -1 for none
     offsets: npt.NDArray[np.int64]  # and where in it the window begins
 
-    def of(self, lanes: npt.NDArray[np.int64]) -> Window:
+    def of(self, lanes: npt.NDArray[np.int64] | slice) -> Window:
         """The same of these lanes alone."""
         symbols, targets = self.symbols[:, lanes], self.targets[:, lanes]
         return Window(symbols, targets, self.starts[lanes], self.files[lanes], self.offsets[lanes])
