@@ -74,6 +74,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     zoo = write_java(folder / "zoo")
     command = [*FORETYPE, "train", zoo, "--out", folder / "run", "--config", config]
+    command += ["--base", "none"]
     subprocess.run(
         [*command, "--name", "tiny", "--language", "java"], check=True, capture_output=True
     )
