@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -185,8 +184,11 @@ def train(
         str | None, typer.Option(help="Of the model, as in LSP; the files' if left out.")
     ] = None,
     holdout_since: Annotated[
-        datetime | None,
-        typer.Option(help="Hold out the files that the git history added since then."),
+        str | None,
+        typer.Option(
+            metavar="YYYY-MM-DD[THH:MM:SS]",
+            help="Hold out the files that the git history added since then.",
+        ),
     ] = None,
     install: Annotated[
         bool, typer.Option("--install", help="Install the model if it is better than its base.")

@@ -17,11 +17,13 @@ from foretype_training import comparison
 from foretype_training.bundling import Identity, make_bundle
 from foretype_training.comparison import Comparison, compare
 from foretype_training.corpus import SourceFile, read_corpus
-from foretype_training.measure import bits_per_character, measure
+from foretype_training.measure import Setting, bits_per_character, measure
 from foretype_training.picture import comparison_png
 from foretype_training.report import report, show
 from foretype_training.typist import keystrokes
 from tests.conftest import write_java
+
+SETTINGS: list[Setting] = ["none", "project"]
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +85,11 @@ def test_it_says_what_the_measures_say_themselves(
     better: Comparison, trained: Bundle, corpus: list[SourceFile], held_out: list[SourceFile]
 ) -> None:
     runtime = Runtime(trained, trained.choose_precision())
-    for found, setting in zip(better.after.measured, ("none", "project"), strict=True):
-        predicted = measure(runtime, held_out, setting, corpus)
+    project = [*(file for file in corpus if file not in held_out), *held_out]
+    for found, setting in zip(better.after.measured, SETTINGS, strict=True):
+        predicted = measure(runtime, held_out, setting, project)
         assert found.bpc == pytest.approx(bits_per_character(predicted), abs=1e-4)
-        typed = keystrokes(runtime, held_out, setting, corpus, comparison.CONFIDENCE)
+        typed = keystrokes(runtime, held_out, setting, project, comparison.CONFIDENCE)
         assert found.keystrokes.pressed == sum(file.pressed for file in typed)
     assert better.read == better.typed == held_out
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from foretype_training.corpus import SourceFile, read_corpus, split
 from foretype_training.errors import InputError
-from foretype_training.history import added_since, rule
+from foretype_training.history import added_since, point_in_time, rule
 
 
 def _git(folder: Path, *arguments: str | Path, at: str = "2020-01-01") -> None:
@@ -71,6 +71,14 @@ def test_the_first_commit_adds_whatever_git_is_told_to_show(repository: Path) ->
     _git(repository, "config", "log.showSignature", "true")
     with pytest.raises(InputError, match="of 5 files that were read 0 are older than 2019"):
         _added(repository, "2019-12-31")
+
+
+def test_a_time_is_written_in_full() -> None:
+    assert point_in_time("2020-02-01") == datetime(2020, 2, 1)
+    assert point_in_time("2020-02-01T23:59:58") == datetime(2020, 2, 1, 23, 59, 58)
+    for text in ("yesterday", "2020", "2020-13-01", "01.02.2020", "2020-02-01 12:00", ""):
+        with pytest.raises(InputError, match=f"'{text}' is not a date: write it as 2025-12-31, or"):
+            point_in_time(text)
 
 
 def test_paths_are_told_apart_by_their_projects(repository: Path, tmp_path: Path) -> None:

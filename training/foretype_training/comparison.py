@@ -150,8 +150,9 @@ def compare(
     held_out: Sequence[SourceFile],
     corpus: Sequence[SourceFile],
 ) -> Comparison:
-    """Measures a new model and its base on a sample of the held-out files, with no memory and
-    with the project's, if both read one: that of all files of the corpus which come before."""
+    """Measures a new model and its base on a sample of the held-out files, with no memory and,
+    if both read one, with that of the project: of all its files in the corpus but those of the
+    sample that come later."""
     read = _bounded(held_out, READ_CHARACTERS)
     typed = _bounded(held_out, TYPED_CHARACTERS)
     bundles = [bundle for bundle in (base, new) if bundle]
@@ -182,17 +183,18 @@ def _bounded(files: Sequence[SourceFile], characters: int) -> list[SourceFile]:
         end = shortest.text.rfind(b"\n", 0, characters) + 1 or characters
         text = shortest.text[:end].decode(errors="ignore").encode()
         return [replace(shortest, text=text)]
-    return _ordered(sample(fitting, characters))
-
-
-def _ordered(files: Sequence[SourceFile]) -> list[SourceFile]:
-    return sorted(files, key=lambda file: (file.project, file.path))
+    return sorted(sample(fitting, characters), key=lambda file: (file.project, file.path))
 
 
 def _around(files: Sequence[SourceFile], corpus: Sequence[SourceFile]) -> list[SourceFile]:
-    """The corpus, but that files of which a part alone is measured are that part."""
+    """The corpus as it is remembered, project by project: first what is not measured, as if
+    the files that are were the newest. Where a part of a file is, the rest is not known."""
     parts = {(file.project, file.path): file for file in files}
-    return _ordered([parts.get((file.project, file.path), file) for file in corpus])
+
+    def order(file: SourceFile) -> tuple[int, bool, str]:
+        return file.project, (file.project, file.path) in parts, file.path
+
+    return [parts.get((f.project, f.path), f) for f in sorted(corpus, key=order)]
 
 
 def _measured(

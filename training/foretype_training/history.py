@@ -5,11 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from foretype_training.corpus import SourceFile
 from foretype_training.errors import InputError
+
+_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S")
+
+
+def point_in_time(text: str) -> datetime:
+    """A date, or a date and time, of this machine's zone. Raises InputError for anything else:
+    git would take a date that it does not understand for now."""
+    for form in _FORMATS:
+        with suppress(ValueError):
+            return datetime.strptime(text, form)
+    raise InputError(
+        f"{text!r} is not a date: write it as 2025-12-31, or with a time as 2025-12-31T23:59:59"
+    )
 
 
 def added_since(

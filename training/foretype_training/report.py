@@ -238,7 +238,7 @@ def _compared(comparison: Comparison) -> str:
             " which each character was the most probable one, and that ended where it should."
             f" Keystrokes are those of a simulated typist who writes {typed}, and sees what is"
             f" suggested with a confidence of {CONFIDENCE} at least. The project's memory is of"
-            " its files that come before in path order.",
+            " all its files but those measured that come later in path order.",
             *(picture if comparison.before else []),
         ]
     )

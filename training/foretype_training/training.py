@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -39,7 +38,7 @@ class Options:
     config: Path | None = None
     name: str | None = None  # the folder's if None
     language: str | None = None  # the files' if None
-    holdout_since: datetime | None = None
+    holdout_since: str | None = None  # a date, or a date and time
     install: bool = False
     resume: bool = False
 
@@ -127,8 +126,9 @@ def _plan(options: Options, name: str, out: Path, gpu: bool) -> _Plan:
 
 
 def _split(corpus: Corpus, options: Options) -> Split:
-    if (since := options.holdout_since) is None:
+    if options.holdout_since is None:
         return split(corpus.files)
+    since = history.point_in_time(options.holdout_since)
     added = history.added_since(options.paths, corpus.files, since)
     return replace(split(corpus.files, added), rule=history.rule(since))
 
