@@ -121,12 +121,13 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(
 
 def test_ctrl_c_keeps_what_was_learned(code: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with _begun(_command(code, out), out) as process:
+    with _begun(_command(code, out, "--install"), out) as process:
         process.send_signal(signal.SIGINT)
         told, errors = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "stopping after this step" in errors
     assert "stopped early; --resume goes on" in told
+    assert "not installed, for the training was stopped early" in told
     assert not bundle.load(out / "model").description.training["finished"]
     assert "**stopped early**" in (out / "report.md").read_text()
     _trained(code, out, "--resume")

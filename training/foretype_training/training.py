@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -99,6 +100,8 @@ def _plan(options: Options, name: str, out: Path, gpu: bool) -> _Plan:
     from foretype_training import bases
     from foretype_training.texts import texts
 
+    text = options.holdout_since
+    since = None if text is None else history.point_in_time(text)
     with tracking("reading") as track:
         corpus = read_corpus(
             options.paths,
@@ -107,7 +110,7 @@ def _plan(options: Options, name: str, out: Path, gpu: bool) -> _Plan:
             without=out,
         )
     say(_found(corpus))
-    parts = _split(corpus, options)
+    parts = _split(corpus, options.paths, since)
     language = languages.of_most(corpus.files)
     base = bases.choose(options.base, language)
     config = bases.configuration(options.config, corpus.characters, base, gpu)
@@ -121,15 +124,13 @@ def _plan(options: Options, name: str, out: Path, gpu: bool) -> _Plan:
         )
     if options.language is not None:
         language = options.language
-    by_history = options.holdout_since is not None
-    return _Plan(name, out, language, corpus, parts, by_history, config, base, counted, gpu)
+    return _Plan(name, out, language, corpus, parts, bool(since), config, base, counted, gpu)
 
 
-def _split(corpus: Corpus, options: Options) -> Split:
-    if options.holdout_since is None:
+def _split(corpus: Corpus, paths: Sequence[Path], since: datetime | None) -> Split:
+    if since is None:
         return split(corpus.files)
-    since = history.point_in_time(options.holdout_since)
-    added = history.added_since(options.paths, corpus.files, since)
+    added = history.added_since(paths, corpus.files, since)
     return replace(split(corpus.files, added), rule=history.rule(since))
 
 
@@ -170,11 +171,11 @@ def _trainer(plan: _Plan, resume: bool) -> Trainer:
 def _announcement(plan: _Plan, trainer: Trainer, seconds: float) -> str:
     passes = f"{plan.settings.epochs:.3g}"
     characters = sum(len(file.text) for file in plan.split.training)
-    done = f", {trainer.step:,} of them done" if trainer.step else ""
+    done, left = (f", {trainer.step:,} of them done", " left") if trainer.step else ("", "")
     return (
         f"plan: {passes} {'pass' if passes == '1' else 'passes'} over {characters:,} characters,"
         f" {plan.settings.epochs * characters:,.0f} in all, in {trainer.steps:,} steps{done};"
-        f" about {duration(seconds)} by the time of some steps here, then it is measured"
+        f" about {duration(seconds)}{left}, as a few steps take here, and then the measuring"
     )
 
 
@@ -211,6 +212,7 @@ def _finish(plan: _Plan, trained: Trained, options: Options) -> None:
     made = make_bundle(
         trained.network, plan.texts.table, identity, held_out, lambda t: say(f"  {t}")
     )
+    bundle.save(made, plan.out / MODEL)  # whatever comes between now and the comparison's end
     comparison = compare(plan.base, made, held_out, plan.corpus.files)
     made = _with(made, comparison)
     bundle.save(made, plan.out / MODEL)
