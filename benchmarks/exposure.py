@@ -39,6 +39,7 @@ from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
 from foretype_training import training
 from foretype_training.corpus import SourceFile, read_corpus, split
+from foretype_training.folder import MODEL
 from options import parser
 
 SEED = 1
@@ -71,7 +72,7 @@ def trained(folder: Path, out: Path, base: str, config: Path | None) -> Bundle:
     options = training.Options([folder], out, base=base, config=config, name="exposure")
     with redirect_stdout(sys.stderr):
         training.run(options)
-    return registry.load(str(out / training.MODEL))
+    return registry.load(str(out / MODEL))
 
 
 def measured(

@@ -69,6 +69,7 @@ def _trained(folder: Path, name: str, settings: str) -> Path:
     config.write_text(f"batch = 4\nvalidations = 2\n{settings}")
     zoo = write_java(folder / "zoo")
     command = [*FORETYPE, "train", zoo, "--out", folder / "run", "--config", config]
+    command += ["--base", "none"]
     subprocess.run(
         [*command, "--name", name, "--language", "java"], check=True, capture_output=True
     )

@@ -172,16 +172,36 @@ def lsp(server: Server = None, model: Model = "java") -> None:
 @app.command()
 def train(
     paths: Annotated[list[Path], typer.Argument(help="Files, folders or git repositories.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the run.")],
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder for the run; runs/NAME if left out.")
+    ] = None,
     include: Annotated[
         list[str] | None, typer.Option(help="Take only files that match, such as '*.java'.")
     ] = None,
-    base: Annotated[str | None, typer.Option(help="Go on from this model.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Go on from this model, or from none; if left out, from java where most of the"
+            " characters are Java."
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings, as TOML.")] = None,
     name: Annotated[
         str | None, typer.Option(help="Of the model; the folder's if left out.")
     ] = None,
-    language: Annotated[str, typer.Option(help="Of the files, as in LSP.")] = "",
+    language: Annotated[
+        str | None, typer.Option(help="Of the model, as in LSP; the files' if left out.")
+    ] = None,
+    holdout_since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YYYY-MM-DD[THH:MM:SS]",
+            help="Hold out the files that the git history added since then.",
+        ),
+    ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Install the model if it is better than its base.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where --out stopped.")] = False,
 ) -> None:
     """Trains a model on your code; ends with a bundle and a report in --out."""
@@ -196,6 +216,8 @@ def train(
             config=config,
             name=name,
             language=language,
+            holdout_since=holdout_since,
+            install=install,
             resume=resume,
         )
     )

@@ -16,10 +16,14 @@ from foretype_models.bundle import Bundle, BundleError, Description
 
 DEFAULT = "java"
 """The name of the shipped model."""
+NO_MODEL = "none"
+"""Says that no model is meant, so none has this name."""
 
 Origin = Literal["installed", "shipped", "path"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-NAME_RULE = "use up to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first"
+NAME_RULE = (
+    f"use up to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first, and not {NO_MODEL!r}"
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def shipped_folder() -> Path:
 
 def is_name(text: str) -> bool:
     """Whether a bundle can be installed under it."""
-    return _NAME.fullmatch(text) is not None
+    return _NAME.fullmatch(text) is not None and text != NO_MODEL
 
 
 def entries() -> list[Entry]:

@@ -63,11 +63,9 @@ class _Hypothesis:
         )
 
     def ended(self, stop: Stop, length: int, end_log_prob: float = 0.0) -> Candidate:
-        """The candidate that its first `length` bytes are."""
-        while length and alphabet.is_continuation((self.written + b" ")[length]):
-            length -= 1
-        text = self.written[:length].decode()
-        log_probs = self.log_probs[:length]
+        """The candidate that its first `length` bytes are, less a character that is cut."""
+        text = self.written[:length].decode(errors="ignore")
+        log_probs = self.log_probs[: len(text.encode())]
         return Candidate(
             text, math.fsum(log_probs) + end_log_prob, _by_character(text, log_probs), stop
         )

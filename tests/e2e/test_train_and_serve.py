@@ -35,7 +35,8 @@ def test_a_repository_is_learned_served_and_completed(tmp_path: Path, serving: S
     )
     repository, run = _repository(tmp_path / "repository"), tmp_path / "own-model"
     command = [*FORETYPE, "train", repository, "--out", run, "--include", "*.java"]
-    done = subprocess.run([*command, "--config", config], capture_output=True, text=True)
+    command += ["--base", "none", "--config", config]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     description = json.loads((run / "model" / "model.json").read_text())
     assert description["name"] == "own-model"

@@ -87,7 +87,9 @@ def test_what_is_not_there_is_not_found(shipped: Path, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["", "../escape", "/tmp/x", ".hidden", "Upper", "a b", "x" * 65])
+@pytest.mark.parametrize(
+    "name", ["", "../escape", "/tmp/x", ".hidden", "Upper", "a b", "x" * 65, registry.NO_MODEL]
+)
 def test_a_name_cannot_be_a_way_out_of_the_folder(
     installed: Path, tiny_model: Path, tmp_path: Path, name: str
 ) -> None:

@@ -6,14 +6,19 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from foretype_models import alphabet
+from foretype_models.inputs import Ngrams
+from foretype_models.network import Network
 from foretype_models.runtime import Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import alone
 from foretype_server.search import Candidate, Character, Options
 from foretype_server.states import Snapshot
+from foretype_training.bundling import Identity, make_bundle
+from foretype_training.corpus import SourceFile
 from tests.server.work import events_and_result
 
 PATH = "src/main/java/org/example/zoo/Gorilla0.java"
@@ -89,6 +94,22 @@ def test_the_length_is_a_bound_in_bytes(runtime: Runtime) -> None:
     [candidate] = _search(runtime, length=5)
     assert candidate.text == " in t"
     assert candidate.stop == "length"
+
+
+def test_a_character_that_the_bound_cuts_is_left_out(runtime: Runtime) -> None:
+    """A network that has learned nothing writes any characters, most of them of several bytes."""
+    torch.manual_seed(1)
+    network = Network(runtime.architecture).eval()
+    file = SourceFile(PATH, PREFIX.encode())
+    made = make_bundle(network, Ngrams.empty(), Identity("raw", "", 1, {}), [file])
+    of_several_bytes = 0
+    for length in range(1, 12):
+        for candidate in _search(Runtime(made), candidates=5, length=length):
+            written = candidate.text.encode()
+            assert len(written) <= length
+            assert len(candidate.confidences) == len(candidate.text)
+            of_several_bytes += len(written) > len(candidate.text)
+    assert of_several_bytes
 
 
 def test_predictions_are_characters_and_sum_to_less_than_one(runtime: Runtime) -> None:

@@ -46,8 +46,8 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _command(code: Path, out: Path, *options: str) -> list[str]:
-    train = ["train", code / "zoo", "--out", out, "--config", code / "config.toml", *options]
-    return [sys.executable, "-c", EAGER, *map(str, train)]
+    train = ["train", code / "zoo", "--out", out, "--config", code / "config.toml"]
+    return [sys.executable, "-c", EAGER, *map(str, train), "--base", "none", *options]
 
 
 def _trained(code: Path, out: Path, *options: str) -> str:
@@ -100,27 +100,28 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(
     code: Path, whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    train = [code / "zoo", "--out", out, "--config", code / "config.toml"]
+    train = [code / "zoo", "--out", out, "--config", code / "config.toml", "--base", "none"]
     command = [*FORETYPE, "train", *map(str, train)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert any(line.startswith("network: ") for line in process.stdout)
         process.kill()
-    assert not list(out.iterdir())
+    assert [path.name for path in out.iterdir()] == [".gitignore"]
     (out / ".checkpoint.safetensors.1").write_bytes(b"half of one")
     _trained(code, out, "--resume")
     assert _weights(out) == _weights(whole)
-    assert not list(out.glob(".*"))
+    assert [path.name for path in out.glob(".*")] == [".gitignore"]
 
 
 def test_ctrl_c_keeps_what_was_learned(code: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with _begun(_command(code, out), out) as process:
+    with _begun(_command(code, out, "--install"), out) as process:
         process.send_signal(signal.SIGINT)
         told, errors = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "stopping after this step" in errors
     assert "stopped early; --resume goes on" in told
+    assert "not installed, for the training was stopped early" in told
     assert not bundle.load(out / "model").description.training["finished"]
     assert "**stopped early**" in (out / "report.md").read_text()
     _trained(code, out, "--resume")
@@ -132,9 +133,19 @@ def test_a_base_is_gone_on_from(code: Path, whole: Path, tmp_path: Path) -> None
     shutil.copytree(code / "zoo", tmp_path / "zoo")
     out = tmp_path / "run"
     _trained(tmp_path, out, "--base", str(whole / "model"))
-    quality = bundle.load(out / "model").description.quality
-    assert quality["bpc"]["fp32"] < quality["base_bpc"]
-    assert "| base model, before |" in (out / "report.md").read_text()
+    compared = bundle.load(out / "model").description.quality["comparison"]
+    before, after = compared["before"], compared["after"]
+    assert before["version"] == bundle.load(whole / "model").description.version
+    for setting in ("none", "project"):
+        assert after["memory"][setting]["bpc"] < before["memory"][setting]["bpc"]
+        assert all(0 < share < 1 for share in after["memory"][setting].values())
+    assert compared["better"]
+    report = (out / "report.md").read_text()
+    assert "## Before and after" in report
+    assert "## Most improved" in report
+    for picture in ("comparison.png", "curve.png"):
+        assert f"]({picture})" in report
+        assert (out / picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_files_with_secrets_are_named_and_not_learned(code: Path, tmp_path: Path) -> None:
@@ -225,7 +236,8 @@ def test_a_broken_configuration_is_refused(
 ) -> None:
     config, out = tmp_path / "config.toml", tmp_path / "run"
     config.write_text(text)
-    assert message in _refused(code, code / "zoo", "--out", out, "--config", config)
+    given = (code / "zoo", "--out", out, "--config", config, "--base", "none")
+    assert message in _refused(code, *given)
     assert not out.exists()
 
 
@@ -248,7 +260,7 @@ def test_an_older_run_is_never_overwritten(code: Path, whole: Path, tmp_path: Pa
     assert "is there already" in _refused(code, code / "zoo", "--out", whole)
     other = write_java(tmp_path / "zoo")
     (other / "More.java").write_text("class More {\n    // another file\n}\n")
-    given = (other, "--out", whole, "--config", code / "config.toml", "--resume")
+    given = (other, "--out", whole, "--config", code / "config.toml", "--base", "none", "--resume")
     assert "belongs to a run with other files" in _refused(code, *given)
     assert _weights(whole) == weights
 

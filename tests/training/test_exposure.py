@@ -63,7 +63,8 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Learned:
     often = [_planted(OFTEN, file, "OFTEN") for file in files if file is not first]
     for canary in (once, *often):
         (zoo / canary.file.path).write_bytes(canary.file.text)
-    training.run(training.Options([zoo], folder / "run", config=folder / "config.toml"))
+    config = folder / "config.toml"
+    training.run(training.Options([zoo], folder / "run", base="none", config=config))
     return Learned(bundle.load(folder / "run" / "model"), once, often[0])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,9 +18,10 @@ from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import Ngrams
 from foretype_models.network import Network
-from foretype_training import ngrams
+from foretype_training import ngrams, pace
 from foretype_training.checkpoint import load_checkpoint
 from foretype_training.errors import InputError, TrainingError
+from foretype_training.pace import Pace
 from foretype_training.settings import Settings
 from foretype_training.texts import Text
 from foretype_training.trainer import (
@@ -84,6 +86,33 @@ def test_the_same_run_gives_the_same_weights_and_another_seed_others(tmp_path: P
     first = _weights(_trainer(tmp_path).run().network)
     assert _same(first, _weights(_trainer(tmp_path).run().network))
     assert not _same(first, _weights(_trainer(tmp_path, replace(SETTINGS, seed=2)).run().network))
+
+
+def test_steps_that_are_timed_before_change_nothing_of_the_run(tmp_path: Path) -> None:
+    expected = _weights(_trainer(tmp_path).run().network)
+    timed = _trainer(tmp_path)
+    assert timed.step_seconds() > 0
+    assert timed.step > 1
+    assert _same(expected, _weights(_trainer(tmp_path).run().network))
+
+
+def test_the_time_left_is_that_of_the_steps_and_validations_left(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path)
+    paced = Pace(step=2.0, validation=30.0, end=500.0)
+    whole = paced.seconds(trainer)
+    assert whole == 2.0 * trainer.steps + 30.0 * SETTINGS.validations + 500.0
+    trainer.run(stopped=_stopped_after(trainer.steps // 2))
+    assert trainer.step == trainer.steps // 2
+    assert paced.seconds(trainer) == pytest.approx(500 + (whole - 500) / 2, rel=0.01)
+
+
+def test_a_pace_is_measured(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path)
+    symbols = VALIDATION[0]
+    texts = [Text(np.concatenate([symbols] * n), Ngrams.empty()) for n in (1, 9)]
+    alone, with_base = (pace.measure(trainer, texts, has_base) for has_base in (False, True))
+    assert min(alone.step, alone.validation, alone.end) > 0
+    assert min(with_base.step, with_base.validation, with_base.end) > 0
 
 
 @pytest.mark.parametrize("stops", [[1], [7, 20], [50]])

@@ -85,10 +85,9 @@ def make_bundle(
     ngrams: Ngrams,
     identity: Identity,
     held_out: Sequence[SourceFile],
-    base: Bundle | None = None,
     say: Say = lambda text: None,
 ) -> Bundle:
-    """Exports, checks and measures a network; `base` is measured beside it.
+    """Exports, checks and measures a network.
 
     Raises TrainingError if the exported network disagrees with torch's.
     """
@@ -105,9 +104,6 @@ def make_bundle(
             "characters": min(AGREEMENT_CHARACTERS, len(held_out[0].text)),
         },
     }
-    if base is not None:
-        say("measuring the base model")
-        quality["base_bpc"] = _bpc(Runtime(base), measured)
     bpc: dict[str, float] = {}
     for precision in draft.precisions:
         say(f"measuring {precision}")

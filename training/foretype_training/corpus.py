@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -270,10 +270,11 @@ def _nothing_left(
     return f"no usable file in {where}: {reasons}"
 
 
-def split(files: Sequence[SourceFile]) -> Split:
+def split(files: Sequence[SourceFile], instead: Collection[SourceFile] = ()) -> Split:
     """Splits by file: a tenth is held out, a twentieth chooses when to stop, the rest trains.
 
-    The twentieth has VALIDATION_CHARACTERS at most: it is read often.
+    The twentieth has VALIDATION_CHARACTERS at most: it is read often. Where files are
+    given to hold out `instead` of the tenth, all of them are, and two others must be there.
 
     A file is held out when the SHA-1 of its path is divisible by ten, so the split does
     not depend on the machine, the order or the other files. Where that leaves a part
@@ -282,21 +283,23 @@ def split(files: Sequence[SourceFile]) -> Split:
     within it.
     """
     files = sorted(files, key=lambda file: file.path)
-    if len(files) < 3:
+    if len(files) < 3 and not instead:
         parts = [part for file in files for part in _cut_in_three(file)]
         rule = "each file cut in three: its first eight tenths, the next and the last"
         return Split(parts[0::3], parts[1::3], parts[2::3], rule=rule)
-    held_out = [file for file in files if file.is_held_out]
-    rest = [file for file in files if not file.is_held_out]
+    apart = set(instead) or {file for file in files if file.is_held_out}
+    held_out = [file for file in files if file in apart]
+    rest = [file for file in files if file not in apart]
     rest.sort(key=lambda file: file.sha1)
     validation = sample((file for file in rest if file.sha1 % 20 == 1), VALIDATION_CHARACTERS)
     chosen = {(file.project, file.path) for file in validation}
     rest = [file for file in rest if (file.project, file.path) not in chosen]
+    spare = (validation,) if instead else (held_out, validation)
     for part in (held_out, validation):
         if not part:
-            part.append(rest.pop(0) if rest else max((held_out, validation), key=len).pop())
+            part.append(rest.pop(0) if rest else max(spare, key=len).pop())
     if not rest:
-        rest.append(max((held_out, validation), key=len).pop())
+        rest.append(max(spare, key=len).pop())
     training = _without_near_duplicates(rest, of=[*held_out, *validation])
     return Split(training or rest, validation, held_out, len(rest) - len(training or rest))
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from foretype_models import registry
+from foretype_models.bundle import Description
 from foretype_models.runtime import Runtime
 from foretype_training.codexglue import normalised, stream_accuracy
-from foretype_training.corpus import SourceFile, read_corpus, sample
+from foretype_training.corpus import SourceFile, Split, read_corpus, sample
 from foretype_training.display import tracking
 from foretype_training.errors import InputError, needs_train_extra
 from foretype_training.kinds import by_kind
@@ -61,7 +62,7 @@ def run(options: Options) -> None:
     draw = _drawing(options)
     runtime = _runtime(options)
     project = _files(options)
-    files = _held_out(project) if options.held_out else project
+    files = _held_out(project, runtime.description) if options.held_out else project
     if options.protocol == "codexglue":
         files, project = list(map(normalised, files)), list(map(normalised, project))
     outcome = _outcome(runtime, files, project, options)
@@ -148,7 +149,13 @@ def _files(options: Options) -> list[SourceFile]:
     return sorted(corpus.files, key=lambda file: (file.project, file.path))
 
 
-def _held_out(files: list[SourceFile]) -> list[SourceFile]:
+def _held_out(files: list[SourceFile], model: Description) -> list[SourceFile]:
+    rule = model.training.get("data", {}).get("split", {}).get("rule", Split.rule)
+    if rule != Split.rule:
+        raise InputError(
+            f"the training of {model.name!r} held out other files than the tenth, {rule};"
+            " its report has the figures, and without --held-out all files are measured"
+        )
     held_out = [file for file in files if file.is_held_out]
     if not held_out:
         raise InputError(f"none of the {len(files)} files is held out; leave --held-out out")

@@ -110,8 +110,8 @@ class Outcome:
             console.print(_by_kind(self.by_kind))
         if (stream := self.codexglue) is not None:
             console.print(
-                f"tokens right, by the protocol of CodeXGLUE: {_share(stream.accuracy)} of"
-                f" {stream.tokens:,}; identifiers {_share(stream.identifiers)}"
+                f"tokens right, by the protocol of CodeXGLUE: {share(stream.accuracy)} of"
+                f" {stream.tokens:,}; identifiers {share(stream.identifiers)}"
             )
         if sentences := list(self._sentences()):
             console.print(f"\nof a sample of {_characters(self.sample):,} characters:")
@@ -128,8 +128,8 @@ class Outcome:
         if self.lines is not None:
             rates = _lines(self.lines)
             yield (
-                f"rest of the line: {_share(rates['exact'])} exact, similarity"
-                f" {_share(rates['similarity'])}, of {len(self.lines):,} lines"
+                f"rest of the line: {share(rates['exact'])} exact, similarity"
+                f" {share(rates['similarity'])}, of {len(self.lines):,} lines"
             )
         if self.keystrokes is not None:
             total = sum(self.keystrokes, Keystrokes(0, 0, 0, 0))
@@ -176,12 +176,12 @@ def _by_kind(shares: Mapping[str, Share]) -> Table:
         table.add_row(
             kind,
             f"{values['characters']:,}",
-            _share(values["wrong_characters"]),
+            share(values["wrong_characters"]),
             "-" if bpc is None else f"{bpc:.3f}",
-            _share(values["share_of_bits"]),
+            share(values["share_of_bits"]),
             f"{values['tokens']:,}",
-            _share(values["wrong_tokens"]),
-            _share(values["share_of_wrong_tokens"]),
+            share(values["wrong_tokens"]),
+            share(values["share_of_wrong_tokens"]),
         )
     return table
 
@@ -204,11 +204,12 @@ def _lines(lines: Sequence[RestOfLine]) -> dict[str, float | None]:
 
 def _shown(found: NextToken) -> str:
     mrr = "-" if found.mrr is None else f"{found.mrr:.3f}"
-    return f"{_share(found.top1)} first, {_share(found.top5)} of the first five, MRR {mrr}"
+    return f"{share(found.top1)} first, {share(found.top5)} of the first five, MRR {mrr}"
 
 
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
+def share(of_all: float | None) -> str:
+    """In per cent, for people."""
+    return "-" if of_all is None else f"{of_all:.1%}"
 
 
 def _by_file(predicted: Sequence[Predicted]) -> Table:
@@ -234,5 +235,5 @@ def _row(measured: Sequence[Predicted]) -> list[str]:
     return [
         f"{sum(file.characters for file in measured):,}",
         f"{bits_per_character(measured):.4f}",
-        *map(_share, shares),
+        *map(share, shares),
     ]

@@ -1,4 +1,4 @@
-"""A picture of what an evaluation found. Needs matplotlib."""
+"""Pictures of what an evaluation or a comparison found. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from foretype_training.comparison import Comparison, Side
 from foretype_training.errors import TrainingError
 from foretype_training.kinds import Share
 from foretype_training.measure import Predicted, bits_per_character
@@ -19,7 +20,7 @@ from foretype_training.outcome import Outcome
 from foretype_training.typist import Keystrokes
 
 _PANEL = (5.2, 3.6)  # inches
-_COLOUR, _LINE = "#4c78a8", "#333333"
+_COLOUR, _PALE, _LINE = "#4c78a8", "#bab0ac", "#333333"
 _BIN = 0.05  # bits per character
 
 
@@ -43,17 +44,66 @@ def draw(outcome: Outcome, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         panel(axes)
     figure.suptitle(outcome.heading, fontsize="large")
+    data = _drawn(figure, path.suffix)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise TrainingError(f"cannot write {path}: {error.strerror}") from error
+
+
+def comparison_png(comparison: Comparison) -> bytes:
+    """Bits per character of each file before and after, and keystrokes saved, of a comparison
+    with a base."""
+    assert comparison.before
+    width, height = _PANEL
+    figure = Figure(figsize=(2 * width, height))
+    figure.set_layout_engine("constrained", w_pad=0.15, h_pad=0.08)
+    left, right = figure.subplots(1, 2)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    sides = comparison.before, comparison.after
+    _files_before_and_after(left, *sides)
+    _keystrokes_before_and_after(right, *sides)
+    return _drawn(figure, ".png")
+
+
+def _files_before_and_after(axes: Axes, before: Side, after: Side) -> None:
+    old, new = ([file.bpc for file in side.measured[-1].predicted] for side in (before, after))
+    top = 1.05 * max(*old, *new)
+    axes.plot([0, top], [0, top], color=_LINE, linestyle="--", linewidth=1, label="no change")
+    axes.plot(old, new, "o", color=_COLOUR, alpha=0.7, markersize=4)
+    axes.set_xlim(0, top)
+    axes.set_ylim(0, top)
+    axes.set_aspect("equal")
+    axes.set_xlabel(before.label)
+    axes.set_ylabel(after.label)
+    axes.legend(frameon=False, loc="upper left")
+    axes.set_title(f"Bits per character, {_files(len(old))}")
+
+
+def _keystrokes_before_and_after(axes: Axes, before: Side, after: Side) -> None:
+    settings = [measured.setting for measured in after.measured]
+    places = np.arange(len(settings))
+    for side, shift, colour in ((before, -0.2, _PALE), (after, 0.2, _COLOUR)):
+        saved = [measured.keystrokes.saved for measured in side.measured]
+        bars = axes.bar(places + shift, saved, 0.36, color=colour, label=side.label)
+        axes.bar_label(bars, [f"{share:.1%}" for share in saved], padding=2)
+    axes.margins(y=0.1)  # room for the labels
+    axes.set_xticks(places, [f"memory {setting}" for setting in settings])
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.set_title("Keystrokes saved")
+
+
+def _drawn(figure: Figure, suffix: str) -> bytes:
+    """As .svg or .png, without dates, versions and random names in it."""
     data = io.BytesIO()
-    # Without dates, versions and random names in it.
     with matplotlib.rc_context({"svg.hashsalt": "foretype"}):
-        if path.suffix == ".svg":
+        if suffix == ".svg":
             figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None})
         else:
             figure.savefig(data, format="png", dpi=150, metadata={"Software": None})
-    try:
-        path.write_bytes(data.getvalue())
-    except OSError as error:
-        raise TrainingError(f"cannot write {path}: {error.strerror}") from error
+    return data.getvalue()
 
 
 def _bits_by_kind(axes: Axes, shares: Mapping[str, Share]) -> None:

@@ -1,4 +1,4 @@
-"""What a run leaves for people: report.md and the learning curve."""
+"""What a run leaves for people: report.md, its pictures, and the table that is printed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from foretype_models import alphabet
 from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
+from foretype_training import languages
 from foretype_training.checkpoint import write_atomically
+from foretype_training.comparison import CONFIDENCE, Comparison, Example
 from foretype_training.corpus import SourceFile
+from foretype_training.outcome import share
+from foretype_training.picture import comparison_png
 from foretype_training.throughput import Throughput
 from foretype_training.trainer import CurvePoint
 
 _PROMPT_LINES = 5
 _PROMPT_BYTES = 2_000  # read before the place where a sample starts
 _SAMPLE_BYTES = 240
+_SHOWN = 100  # characters of a suggestion
 _TEMPERATURE = 0.5  # below 1 the likelier symbols are preferred
 
 
@@ -40,16 +48,31 @@ def write_report(
     folder: Path,
     bundle: Bundle,
     curve: Sequence[CurvePoint],
+    comparison: Comparison,
     held_out: Sequence[SourceFile],
     throughput: Throughput | None,
 ) -> None:
-    """Writes report.md and curve.png; of a run without a step there is no `throughput`. Raises
-    TrainingError where it cannot."""
+    """Writes report.md, curve.png, and comparison.png where there is something to compare;
+    of a run without a step there is no `throughput`. Raises TrainingError where it cannot."""
     runtime = Runtime(bundle)
     samples = [continue_file(runtime, file) for file in held_out[:3]]
     write_atomically(folder / "curve.png", curve_png(curve))
-    text = report(bundle, samples, folder / "model", throughput)
+    if comparison.before:
+        write_atomically(folder / "comparison.png", comparison_png(comparison))
+    text = report(bundle, comparison, samples, folder / "model", throughput)
     write_atomically(folder / "report.md", text.encode())
+
+
+def show(comparison: Comparison) -> None:
+    """Prints what was measured before and after to standard output."""
+    heading, *rows = _rows(comparison)
+    table = Table(box=None, pad_edge=False)
+    for number, column in enumerate(heading):
+        table.add_column(column, justify="right" if number > 1 else "left", no_wrap=number < 2)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console = Console(highlight=False)
+    console.print(table)
 
 
 def continue_file(runtime: Runtime, file: SourceFile, seed: int = 1) -> Sample:
@@ -91,13 +114,20 @@ def curve_png(curve: Sequence[CurvePoint]) -> bytes:
 
 
 def report(
-    bundle: Bundle, samples: Sequence[Sample], model: Path, throughput: Throughput | None
+    bundle: Bundle,
+    comparison: Comparison,
+    samples: Sequence[Sample],
+    model: Path,
+    throughput: Throughput | None,
 ) -> str:
     """report.md."""
     d = bundle.description
     sections = [
         f"# {d.name} {d.version}",
-        _outcome(d.training),
+        f"{_outcome(d.training)} {comparison.verdict}.",
+        "## Before and after" if comparison.before else "## What it does",
+        _compared(comparison),
+        *_improved(comparison),
         "## Data",
         _data(d.training),
         "## Network",
@@ -105,7 +135,7 @@ def report(
         "## Learning curve",
         "![Bits per character over the characters read](curve.png)",
         *([_throughput(throughput)] if throughput else []),
-        "## Quality",
+        "## Export",
         _quality(d.quality),
         "## Samples",
         "What the model writes from the middle of a held-out file on"
@@ -171,8 +201,6 @@ def _throughput(t: Throughput) -> str:
 def _quality(quality: dict[str, Any]) -> str:
     held_out, export, bpc = quality["held_out"], quality["export"], quality["bpc"]
     rows = ["| held-out files | bits per character |", "|---|---|"]
-    if "base_bpc" in quality:
-        rows.append(f"| base model, before | {quality['base_bpc']:.4f} |")
     shipped = "" if quality["int8_shipped"] else ", not in the bundle"
     rows.append(f"| fp32 | {bpc['fp32']:.4f} |")
     if "int8" in bpc:
@@ -188,8 +216,87 @@ def _quality(quality: dict[str, Any]) -> str:
     )
 
 
+def _rows(comparison: Comparison) -> list[list[str]]:
+    """A heading, then of each memory the base, if there is one, and the new model."""
+    rows = [["memory", "model", "bits per character", "tokens", "identifiers", "keystrokes saved"]]
+    for of_setting in zip(*(side.measured for side in comparison.sides), strict=True):
+        for side, measured in zip(comparison.sides, of_setting, strict=True):
+            rows.append(
+                [
+                    measured.setting,
+                    side.label,
+                    f"{measured.bpc:.4f}",
+                    share(measured.tokens.strict),
+                    share(measured.tokens.identifiers),
+                    share(measured.keystrokes.saved),
+                ]
+            )
+    return rows
+
+
+def _compared(comparison: Comparison) -> str:
+    heading, *rows = _rows(comparison)
+    table = [heading, ["---"] * len(heading), *rows]
+    read, typed = (
+        f"{len(files):,} held-out {'file' if len(files) == 1 else 'files'},"
+        f" {sum(len(file.text) for file in files):,} characters"
+        for files in (comparison.read, comparison.typed)
+    )
+    java = sum(languages.of_file(file.path) == "java" for file in comparison.read)
+    tokens = (
+        f"Tokens and identifiers are those of {java:,} files in Java"
+        if java
+        else ("Tokens and identifiers are known of Java alone, which none of the files is")
+    )
+    picture = ["", "![Bits per character of each file, and keystrokes saved](comparison.png)"]
+    return "\n".join(
+        [
+            *(f"| {' | '.join(row)} |" for row in table),
+            "",
+            f"Measured on {read}, in the precision that is served. {tokens}; right is one of"
+            " which each character was the most probable one, and that ended where it should."
+            f" Keystrokes are those of a simulated typist who writes {typed}, and sees what is"
+            f" suggested with a confidence of {CONFIDENCE} at least. The project's memory is of"
+            " all its files but those measured that come later in path order.",
+            *(picture if comparison.before else []),
+        ]
+    )
+
+
+def _improved(comparison: Comparison) -> list[str]:
+    """The section on examples, empty where there are none."""
+    if not comparison.examples or not comparison.before:
+        return []
+    by_gain = sorted(comparison.examples, key=lambda e: e.bits[1] - e.bits[0])
+    return [
+        "## Most improved",
+        "The lines whose bits fell most, with what each model suggests at the line's start.",
+        *(_example(example, comparison) for example in by_gain),
+    ]
+
+
+def _example(example: Example, comparison: Comparison) -> str:
+    names = ["stands there", *(side.label for side in comparison.sides)]
+    width = max(map(len, names))
+    texts = [example.text, *example.suggested]
+    lines = [f"{n:{width}}  {_short(t)}" for n, t in zip(names, texts, strict=True)]
+    before, after = example.bits
+    return (
+        f"`{example.path}`, line {example.line}: {before:.1f} bits before, {after:.1f} now\n\n"
+        + _block("\n".join(lines))
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
 def _fenced(sample: Sample) -> str:
     text = f"{sample.prompt}{'-' * 40}\n{sample.continuation}"
+    return f"`{sample.path}`\n\n{_block(text)}"
+
+
+def _block(text: str) -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"`{sample.path}`\n\n{fence}\n{text}\n{fence}"
+    return f"{fence}\n{text}\n{fence}"

@@ -34,6 +34,7 @@ from foretype_training.texts import Text
 from foretype_training.windows import IGNORED, Lanes, Window
 
 CHECKPOINT_SECONDS = 60.0
+_TIMED_SECONDS, _TIMED_STEPS = 2.0, 20  # at most, to know how long a step takes
 BASE_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """How much of the base's weights may be left in the trained ones; all, where nothing helped."""
 
@@ -85,7 +86,7 @@ class Trained:
     rate: float | None  # symbols per second of learning, None if there was no step
 
 
-_RUN = {"settings": "settings", "data": "files", "base": "base"}
+_RUN = {"settings": "settings", "data": "files or others held out", "base": "base"}
 """What makes a run, by its key in the checkpoint."""
 
 
@@ -201,6 +202,23 @@ class Trainer:
         return Trained(
             self.network.eval(), self._curve, self._symbols, finished, share, calibration, rate
         )
+
+    @property
+    def step(self) -> int:
+        """How many are done."""
+        return self._step
+
+    def step_seconds(self) -> float:
+        """What a step takes, the mean of some that are taken: this trainer's run is spoilt."""
+        self.network.train()
+        windows = iter(self._lanes)
+        self._train_on(windows)  # finds nothing ready that later ones find
+        began, spent, steps = time.monotonic(), 0.0, 0
+        # As many in each process, for none takes a step alone.
+        while steps < _TIMED_STEPS and not self._processes.any(spent >= _TIMED_SECONDS):
+            self._train_on(windows)
+            spent, steps = time.monotonic() - began, steps + 1
+        return spent / steps
 
     def save(self) -> None:
         """Writes the checkpoint, with the states of all lanes."""

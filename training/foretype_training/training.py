@@ -1,40 +1,34 @@
-"""`foretype train`: from paths to a bundle and a report, in one folder.
-
-OUT/checkpoint.safetensors   where the run stands, replaced every minute
-OUT/model/                   the bundle, once the training has ended or was stopped
-OUT/report.md, curve.png     what came of it
-"""
+"""`foretype train`: from paths to a bundle and a report, in one folder (see folder.py)."""
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretype_models import bundle, registry
-from foretype_models.architecture import Architecture
-from foretype_models.bundle import WEIGHTS, Bundle
+from foretype_models.bundle import Bundle
 from foretype_models.inputs import Ngrams
-from foretype_models.runtime import Runtime
+from foretype_training import history, languages
 from foretype_training.corpus import Corpus, SourceFile, Split, read_corpus, split
 from foretype_training.display import duration, say, tracking
-from foretype_training.errors import InputError, TrainingError, needs_train_extra
-from foretype_training.settings import Config, Settings, default_settings, for_base, load_config
+from foretype_training.errors import needs_train_extra
+from foretype_training.folder import CHECKPOINT, MODEL, RUNS, claimed, model_name
+from foretype_training.settings import Config, Settings
 from foretype_training.stopping import stops_on_signals
 
 if TYPE_CHECKING:
+    from foretype_training.comparison import Comparison
     from foretype_training.distributed import Processes
     from foretype_training.texts import Texts
     from foretype_training.throughput import Throughput
-    from foretype_training.trainer import Base, Progress, Trained, Trainer
-
-CHECKPOINT = "checkpoint.safetensors"
-MODEL = "model"
+    from foretype_training.trainer import Progress, Trained, Trainer
 
 
 @dataclass(frozen=True)
@@ -42,12 +36,14 @@ class Options:
     """What the command was given."""
 
     paths: Sequence[Path]
-    out: Path
+    out: Path | None = None  # below RUNS, by the model's name, if None
     include: Sequence[str] = ()
-    base: str | None = None  # a model's name or path
+    base: str | None = None  # a model's name or path, NO_MODEL, or None: what suits the files
     config: Path | None = None
     name: str | None = None  # the folder's if None
-    language: str = ""
+    language: str | None = None  # the files' if None
+    holdout_since: str | None = None  # a date, or a date and time
+    install: bool = False
     resume: bool = False
 
 
@@ -56,8 +52,11 @@ class _Plan:
     """All that is settled before the first step."""
 
     name: str
+    out: Path
+    language: str
     corpus: Corpus
     split: Split
+    by_history: bool
     config: Config
     base: Bundle | None
     texts: Texts = field(repr=False)
@@ -67,9 +66,18 @@ class _Plan:
     def settings(self) -> Settings:
         return self.config.settings
 
+    @property
+    def data_hash(self) -> str:
+        """Of the files, and of which are held out where they do not say it themselves."""
+        files = self.corpus.sha256()
+        if not self.by_history:
+            return files
+        held_out = "".join(f"\0{file.project} {file.path}" for file in self.split.held_out)
+        return hashlib.sha256((files + held_out).encode()).hexdigest()
+
 
 def run(options: Options) -> None:
-    """Trains, exports, checks, measures and reports; says on the way what it does.
+    """Trains, exports, checks, measures, compares and reports; says on the way what it does.
 
     Raises InputError for what the user gave, TrainingError for a run that failed and
     BundleError for a base that cannot be used. All leave behind what was saved before.
@@ -84,7 +92,7 @@ def run(options: Options) -> None:
         with joined() as processes:
             plan = processes.first(lambda: _begin(options, folder, processes))
             with stops_on_signals() as stopped:
-                trainer = _trainer(plan, options, processes)
+                trainer = _trainer(plan, processes)
                 trained = _train(trainer, stopped)
             speed = throughput(trainer, trained.rate, processes)
         if processes.rank == 0:
@@ -96,73 +104,34 @@ def _begin(options: Options, folder: ExitStack, processes: Processes) -> _Plan:
     """What one process does for all: `folder` is left when the run ends."""
     import torch
 
-    name = _name(options)
-    goes_on = options.resume or (processes.restarted and (options.out / CHECKPOINT).exists())
-    folder.enter_context(_claimed(options.out, goes_on))
-    return _plan(name, options, torch.cuda.is_available(), processes.count)
+    name = model_name(options.name, options.out or options.paths[0])
+    out = options.out or RUNS / name
+    goes_on = options.resume or (processes.restarted and (out / CHECKPOINT).exists())
+    folder.enter_context(claimed(out, goes_on))
+    return _plan(options, name, out, torch.cuda.is_available(), processes.count)
 
 
-def _name(options: Options) -> str:
-    name = options.name or re.sub(r"[^a-z0-9._-]+", "-", options.out.resolve().name.lower())
-    if not registry.is_name(name):
-        raise InputError(f"{name!r} is not a name for a model: {registry.NAME_RULE}; give --name")
-    return name
-
-
-@contextmanager
-def _claimed(out: Path, resume: bool) -> Generator[None]:
-    """Makes the run's folder, or finds the one to go on in. A run that fails before it has
-    saved anything leaves no folder behind that it made."""
-    made: list[Path] = []
-    try:
-        if resume and not out.is_dir():
-            raise InputError(f"nothing to resume: there is no folder {out}")
-        if not resume and out.exists() and not _is_free(out):
-            raise InputError(f"{out} is there already; choose another --out, or add --resume")
-        made = [folder for folder in (out, *out.parents) if not folder.exists()]
-        out.mkdir(parents=True, exist_ok=True)
-        _sweep(out)
-    except OSError as error:
-        raise TrainingError(f"cannot use the folder {out}: {error.strerror}") from error
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # it is not empty
-            for folder in made:
-                folder.rmdir()
-        raise
-
-
-def _is_free(out: Path) -> bool:
-    """Whether it is a folder that holds nothing but what a process left that was killed while
-    it wrote its first checkpoint."""
-    return out.is_dir() and all(file.name.startswith(f".{CHECKPOINT}.") for file in out.iterdir())
-
-
-def _sweep(out: Path) -> None:
-    """Removes what a process left that was killed while it wrote."""
-    for file in out.glob(f".{CHECKPOINT}.*"):
-        file.unlink()
-    for folder in out.glob(f".{MODEL}.*"):
-        shutil.rmtree(folder)
-
-
-def _plan(name: str, options: Options, gpu: bool, processes: int) -> _Plan:
+def _plan(options: Options, name: str, out: Path, gpu: bool, processes: int) -> _Plan:
+    from foretype_training import bases
     from foretype_training.texts import texts
 
+    text = options.holdout_since
+    since = None if text is None else history.point_in_time(text)
     with tracking("reading") as track:
         corpus = read_corpus(
             options.paths,
             options.include,
             lambda files: track(files, 0, f"{files} files"),
-            without=options.out,
+            without=out,
             to_learn=True,
         )
     _say_secrets(corpus)
     say(_found(corpus))
-    base = _base(options.base) if options.base else None
-    config = _of_all(_config(options.config, corpus, base, gpu), processes)
-    parts = split(corpus.files)
+    parts = _split(corpus, options.paths, since)
+    language = languages.of_most(corpus.files)
+    base = bases.choose(options.base, language)
+    config = bases.configuration(options.config, corpus.characters, base, gpu)
+    config = _of_all(config, processes)
     say(_parts(parts))
     with tracking("counting n-grams") as track:
         counted = texts(
@@ -171,7 +140,9 @@ def _plan(name: str, options: Options, gpu: bool, processes: int) -> _Plan:
             base.ngrams() if base else Ngrams.empty(),
             lambda done, total: track(done, total, ""),
         )
-    return _Plan(name, corpus, parts, config, base, counted, gpu)
+    if options.language is not None:
+        language = options.language
+    return _Plan(name, out, language, corpus, parts, bool(since), config, base, counted, gpu)
 
 
 def _say_secrets(corpus: Corpus) -> None:
@@ -183,84 +154,64 @@ def _say_secrets(corpus: Corpus) -> None:
         say(f"where it holds none, end the line with the comment `{ALLOW}`")
 
 
-def _base(name_or_path: str) -> Bundle:
-    """The model to go on from, once it has passed its self-test."""
-    base = registry.load(name_or_path)
-    Runtime(base)
-    return base
-
-
-def _config(path: Path | None, corpus: Corpus, base: Bundle | None, gpu: bool) -> Config:
-    defaults = default_settings(corpus.characters, gpu)
-    if base is not None:
-        defaults = for_base(defaults, base.description.architecture)
-    config = load_config(path, defaults) if path else Config(defaults)
-    if base is not None and not _goes_on(config.settings.architecture, base):
-        raise InputError(
-            f"{path} asks for another architecture than that of the base"
-            f" {base.description.name!r}, which is kept; leave [architecture] out"
-        )
-    return config
-
-
 def _of_all(config: Config, processes: int) -> Config:
     """With the batch of all processes together, each of which reads what one alone would."""
     settings = replace(config.settings, batch=config.settings.batch * processes)
     return replace(config, settings=settings)
 
 
-def _goes_on(architecture: Architecture, base: Bundle) -> bool:
-    """Whether a base's weights fit: its architecture, which may come to read memories."""
-    own = base.description.architecture
-    return architecture == own or architecture == replace(own, memory=True)
+def _split(corpus: Corpus, paths: Sequence[Path], since: datetime | None) -> Split:
+    if since is None:
+        return split(corpus.files)
+    added = history.added_since(paths, corpus.files, since)
+    return replace(split(corpus.files, added), rule=history.rule(since))
 
 
-def _trainer(plan: _Plan, options: Options, processes: Processes) -> Trainer:
+def _trainer(plan: _Plan, processes: Processes) -> Trainer:
+    """The trainer, which stands where the run stands. Says what it will do, and how long that
+    takes, by steps of another that is thrown away."""
     import torch
 
+    from foretype_training import bases, pace
     from foretype_training.trainer import Trainer, parameters
 
-    checkpoint = options.out / CHECKPOINT
-    trainer = Trainer(
+    checkpoint = plan.out / CHECKPOINT
+    new = partial(
+        Trainer,
         plan.settings,
         plan.texts.training,
         plan.texts.validation,
-        plan.corpus.sha256(),
+        plan.data_hash,
         checkpoint,
         torch.device("cuda" if plan.gpu else "cpu"),
-        plan.base and _weights(plan.base, plan.settings.architecture),
+        plan.base and bases.weights(plan.base, plan.settings.architecture),
         processes=processes,
     )
+    with tracking("timing some steps"):
+        measured = pace.measure(new(), plan.texts.validation, plan.base is not None)
+    trainer = new()
     # None, where a run was killed before its first: it goes on from the beginning.
     if processes.first(checkpoint.exists):
         trainer.resume()
     a = plan.settings.architecture
     several = f", {processes.count} processes" if processes.count > 1 else ""
     say(
-        f"network: {a.layers} x {a.hidden_size} {a.cell}, {parameters(a):,} parameters;"
-        f" {trainer.steps:,} steps in {trainer.precision} on {trainer.device.type}{several}"
+        f"network: {a.layers} x {a.hidden_size} {a.cell}, {parameters(a):,} parameters,"
+        f" in {trainer.precision} on {trainer.device.type}{several}"
     )
+    say(_announcement(plan, trainer, measured.seconds(trainer)))
     return trainer
 
 
-def _weights(bundle: Bundle, architecture: Architecture) -> Base:
-    """What to go on from with this architecture, the bundle's own but that it may read
-    memories too. Raises InputError where the weights are not what the description says."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    from foretype_training.trainer import Base, shapes, with_memory
-
-    description = bundle.description
-    try:
-        weights = load(bundle.files[WEIGHTS])
-    except SafetensorError as error:
-        raise InputError(f"{WEIGHTS} of {description.name!r} cannot be read: {error}") from error
-    if {name: weight.shape for name, weight in weights.items()} != shapes(description.architecture):
-        raise InputError(f"{WEIGHTS} of {description.name!r} does not fit its architecture")
-    if architecture.memory and not description.architecture.memory:
-        weights = with_memory(weights, architecture)
-    return Base(description.version, weights)
+def _announcement(plan: _Plan, trainer: Trainer, seconds: float) -> str:
+    passes = f"{plan.settings.epochs:.3g}"
+    characters = sum(len(file.text) for file in plan.split.training)
+    done, left = (f", {trainer.step:,} of them done", " left") if trainer.step else ("", "")
+    return (
+        f"plan: {passes} {'pass' if passes == '1' else 'passes'} over {characters:,} characters,"
+        f" {plan.settings.epochs * characters:,.0f} in all, in {trainer.steps:,} steps{done};"
+        f" about {duration(seconds)}{left}, as a few steps take here, and then the measuring"
+    )
 
 
 def _train(trainer: Trainer, stopped: Any) -> Trained:
@@ -282,28 +233,45 @@ def _note(progress: Progress) -> str:
 
 def _finish(plan: _Plan, trained: Trained, options: Options, speed: Throughput | None) -> None:
     from foretype_training.bundling import Identity, make_bundle
-    from foretype_training.report import write_report
+    from foretype_training.comparison import compare
+    from foretype_training.report import show, write_report
     from foretype_training.trainer import parameters
 
     identity = Identity(
         plan.name,
-        options.language,
+        plan.language,
         parameters(plan.settings.architecture),
         _training_facts(plan, trained, options),
     )
     held_out = plan.split.held_out
     made = make_bundle(
-        trained.network, plan.texts.table, identity, held_out, plan.base, lambda t: say(f"  {t}")
+        trained.network, plan.texts.table, identity, held_out, lambda t: say(f"  {t}")
     )
-    bundle.save(made, options.out / MODEL)
-    write_report(options.out, made, trained.curve, held_out, speed)
-    quality = made.description.quality
-    bpc = quality["bpc"]
-    before = f"before {quality['base_bpc']:.4f}, now " if plan.base else ""
-    figures = ", ".join(f"{precision} {bits:.4f}" for precision, bits in bpc.items())
-    say(f"held-out files: {before}{figures} bits per character")
-    say(f"{options.out / MODEL} is ready: foretype serve --model {options.out / MODEL}")
-    say(f"the report is {options.out / 'report.md'}")
+    bundle.save(made, plan.out / MODEL)  # whatever comes between now and the comparison's end
+    comparison = compare(plan.base, made, held_out, plan.corpus.files)
+    made = _with(made, comparison)
+    bundle.save(made, plan.out / MODEL)
+    write_report(plan.out, made, trained.curve, comparison, held_out, speed)
+    show(comparison)
+    say(f"the report is {plan.out / 'report.md'}")
+    _install(plan.out / MODEL, comparison, trained.finished, wanted=options.install)
+
+
+def _with(made: Bundle, comparison: Comparison) -> Bundle:
+    quality = made.description.quality | {"comparison": comparison.to_json()}
+    return replace(made, description=replace(made.description, quality=quality))
+
+
+def _install(model: Path, comparison: Comparison, finished: bool, wanted: bool) -> None:
+    """Says whether the model is better, and installs it if that was asked for and it is."""
+    say(comparison.verdict)
+    if wanted and finished and comparison.is_better:
+        entry = registry.install(model)
+        say(f"installed {entry.name}; use it with --model {entry.name}")
+        return
+    if wanted:
+        say("not installed" if finished else "not installed, for the training was stopped early")
+    say(f"{model} is ready: foretype serve --model {model}, or foretype models install {model}")
 
 
 def _training_facts(plan: _Plan, trained: Trained, options: Options) -> dict[str, Any]:

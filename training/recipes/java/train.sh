@@ -39,7 +39,7 @@ done
 
 lang=${root[libcommons-lang3-java]}
 foretype train "$lang" --include '*.java' \
-    --out lang --language java --config "$recipes/1-lang.toml"
+    --out lang --language java --base none --config "$recipes/1-lang.toml"
 foretype train "${root[libcommons-codec-java]}" "${root[libcommons-collections4-java]}" \
     "${root[libcommons-compress-java]}" "${root[commons-exec]}" "${root[libcommons-net-java]}" \
     "${root[commons-pool2]}" "${root[guava-libraries]}/guava" --include '*.java' \
