@@ -49,7 +49,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _train(code: Path, out: Path, batch: int, *options: str) -> list[str]:
     train = [code / "zoo", "--out", out, "--config", code / f"{batch}.toml"]
-    return [sys.executable, "-c", EAGER, "train", *map(str, train), *options]
+    return [sys.executable, "-c", EAGER, "train", *map(str, train), "--base", "none", *options]
 
 
 def _done(command: list[str]) -> subprocess.CompletedProcess[str]:
