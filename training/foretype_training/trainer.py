@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -194,15 +195,16 @@ class Trainer:
         return self._step
 
     def step_seconds(self) -> float:
-        """What a step takes, the mean of some that are taken: this trainer's run is spoilt."""
+        """What a step takes, the median of some that are taken: this trainer's run is spoilt."""
         self.network.train()
         windows = iter(self._lanes)
         self._train_on(windows)  # finds nothing ready that later ones find
-        began, spent, steps = time.monotonic(), 0.0, 0
-        while spent < _TIMED_SECONDS and steps < _TIMED_STEPS:
+        times: list[float] = []
+        while sum(times) < _TIMED_SECONDS and len(times) < _TIMED_STEPS:
+            began = time.monotonic()
             self._train_on(windows)
-            spent, steps = time.monotonic() - began, steps + 1
-        return spent / steps
+            times.append(time.monotonic() - began)
+        return median(times)
 
     def save(self) -> None:
         """Writes the checkpoint."""
