@@ -172,7 +172,7 @@ def test_what_is_validated_and_kept_is_the_average_of_the_weights(tmp_path: Path
     ("other", "message"),
     [
         ({"settings": replace(SETTINGS, seed=2)}, "a run with other settings"),
-        ({"data": "other"}, "a run with other files"),
+        ({"data": "other"}, "a run with other files or others held out"),
         ({"base": Base("v2", Network(SHAPE).state_dict())}, "a run with other base"),
     ],
 )

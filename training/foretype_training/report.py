@@ -288,6 +288,7 @@ def _example(example: Example, comparison: Comparison) -> str:
 
 
 def _short(text: str) -> str:
+    text = text.strip() or "(nothing)"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -209,16 +210,17 @@ class Trainer:
         return self._step
 
     def step_seconds(self) -> float:
-        """What a step takes, the mean of some that are taken: this trainer's run is spoilt."""
+        """What a step takes, the median of some that are taken: this trainer's run is spoilt."""
         self.network.train()
         windows = iter(self._lanes)
         self._train_on(windows)  # finds nothing ready that later ones find
-        began, spent, steps = time.monotonic(), 0.0, 0
+        times: list[float] = []
         # As many in each process, for none takes a step alone.
-        while steps < _TIMED_STEPS and not self._processes.any(spent >= _TIMED_SECONDS):
+        while len(times) < _TIMED_STEPS and not self._processes.any(sum(times) >= _TIMED_SECONDS):
+            began = time.monotonic()
             self._train_on(windows)
-            spent, steps = time.monotonic() - began, steps + 1
-        return spent / steps
+            times.append(time.monotonic() - began)
+        return median(times)
 
     def save(self) -> None:
         """Writes the checkpoint, with the states of all lanes."""
