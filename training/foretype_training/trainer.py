@@ -34,7 +34,7 @@ from foretype_training.texts import Text
 from foretype_training.windows import IGNORED, Lanes, Window
 
 CHECKPOINT_SECONDS = 60.0
-_TIMED_SECONDS, _TIMED_STEPS = 2.0, 20  # at most, to know how long a step takes
+_TIMED_SECONDS, _TIMED_STEPS = 2.0, range(3, 20)  # to know how long a step takes
 BASE_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """How much of the base's weights may be left in the trained ones; all, where nothing helped."""
 
@@ -200,7 +200,9 @@ class Trainer:
         windows = iter(self._lanes)
         self._train_on(windows)  # finds nothing ready that later ones find
         times: list[float] = []
-        while sum(times) < _TIMED_SECONDS and len(times) < _TIMED_STEPS:
+        while len(times) < _TIMED_STEPS.start or (
+            sum(times) < _TIMED_SECONDS and len(times) in _TIMED_STEPS
+        ):
             began = time.monotonic()
             self._train_on(windows)
             times.append(time.monotonic() - began)
