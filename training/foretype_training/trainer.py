@@ -35,7 +35,7 @@ from foretype_training.texts import Text
 from foretype_training.windows import IGNORED, Lanes, Window
 
 CHECKPOINT_SECONDS = 60.0
-_TIMED_SECONDS, _TIMED_STEPS = 2.0, 20  # at most, to know how long a step takes
+_TIMED_SECONDS, _TIMED_STEPS = 2.0, range(3, 20)  # to know how long a step takes
 BASE_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """How much of the base's weights may be left in the trained ones; all, where nothing helped."""
 
@@ -216,7 +216,9 @@ class Trainer:
         self._train_on(windows)  # finds nothing ready that later ones find
         times: list[float] = []
         # As many in each process, for none takes a step alone.
-        while len(times) < _TIMED_STEPS and not self._processes.any(sum(times) >= _TIMED_SECONDS):
+        while len(times) < _TIMED_STEPS.start or (
+            len(times) in _TIMED_STEPS and not self._processes.any(sum(times) >= _TIMED_SECONDS)
+        ):
             began = time.monotonic()
             self._train_on(windows)
             times.append(time.monotonic() - began)
