@@ -142,6 +142,9 @@ def serve(
     load: Annotated[
         bool, typer.Option(help="Load another model when a client asks for that.")
     ] = True,
+    log: Annotated[
+        bool, typer.Option("--log", help="Write a line of JSON for each call to standard error.")
+    ] = False,
     until_stdin_closes: Annotated[
         bool,
         typer.Option("--until-stdin-closes", help="End with the process that started this one."),
@@ -157,6 +160,7 @@ def serve(
         reflection=reflection,
         metrics=metrics,
         load=load,
+        log=log,
         until_stdin_closes=until_stdin_closes,
     )
 

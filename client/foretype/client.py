@@ -16,7 +16,7 @@ A call that fails raises a ForetypeError:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, cast
 
@@ -185,7 +185,7 @@ class Client:
 
     def stream(
         self, document: Document, limits: Limits | None = None, timeout: float | None = None
-    ) -> Iterator[StreamResponse]:
+    ) -> Generator[StreamResponse]:
         """The best continuation as it is decided; closing the iterator cancels the rest.
 
         Raises ForetypeError.
@@ -313,7 +313,7 @@ class AsyncClient:
 
     async def stream(
         self, document: Document, limits: Limits | None = None, timeout: float | None = None
-    ) -> AsyncIterator[StreamResponse]:
+    ) -> AsyncGenerator[StreamResponse]:
         """The best continuation as it is decided; closing the iterator cancels the rest.
 
         Raises ForetypeError.

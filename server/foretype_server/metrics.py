@@ -6,16 +6,12 @@ Names of calls are those that gRPC's own Prometheus libraries use in other langu
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import aclosing, contextmanager
-from time import perf_counter
-from typing import Any
+from collections.abc import Callable
 
-import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from foretype_server.calls import Call, CallObserver
 from foretype_server.documents import Timings
 from foretype_server.engine import Engine
 from foretype_server.errors import ServingError
@@ -27,13 +23,9 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 3
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _STEPS = (1, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560)
 _CALL = ("grpc_type", "grpc_service", "grpc_method")
-Labels = tuple[str, str, str]
-"""Of a call: its type, service and method."""
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Metrics(Observer):
+class Metrics(Observer, CallObserver):
     """Counts what an engine and its services do, from when it is made."""
 
     def __init__(self) -> None:
@@ -91,6 +83,17 @@ class Metrics(Observer):
         self._prefix.labels("known").inc(timings.context_bytes - timings.read_bytes)
         self._prefix.labels("read").inc(timings.read_bytes)
 
+    def has_begun(self, call: Call) -> None:
+        self._started.labels(*_labels(call)).inc()
+        self._received.labels(*_labels(call)).inc()
+
+    def has_sent(self, call: Call) -> None:
+        self._sent.labels(*_labels(call)).inc()
+
+    def has_ended(self, call: Call) -> None:
+        self._handled.labels(*_labels(call), call.code.name).inc()
+        self._handling.labels(*_labels(call)).observe(call.seconds)
+
     def watch(self, engine: Callable[[], Engine]) -> None:
         """Tells also what the engine that serves holds, whenever it is asked."""
         for name, what, value in (
@@ -117,73 +120,6 @@ class Metrics(Observer):
 
         return stop
 
-    @contextmanager
-    def call(self, labels: Labels, context: Context) -> Generator[None]:
-        """Counts a call of our own services, which is answered meanwhile."""
-        self._started.labels(*labels).inc()
-        self._received.labels(*labels).inc()
-        began, code = perf_counter(), grpc.StatusCode.OK
-        try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit):  # the latter while a message is sent
-            code = grpc.StatusCode.CANCELLED
-            raise
-        except BaseException:
-            code = grpc.StatusCode(context.code() or grpc.StatusCode.UNKNOWN)
-            raise
-        finally:
-            self._handled.labels(*labels, code.name).inc()
-            self._handling.labels(*labels).observe(perf_counter() - began)
 
-    def sends(self, labels: Labels) -> None:
-        """Counts a message of its answer."""
-        self._sent.labels(*labels).inc()
-
-
-class Interceptor(grpc.aio.ServerInterceptor):
-    """Has the calls of our own services counted."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith("/foretype."):
-            return handler
-        _, service, method = handler_call_details.method.split("/")
-        coders = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary:
-            labels = ("unary", service, method)
-            return grpc.unary_unary_rpc_method_handler(
-                self._unary(handler.unary_unary, labels), **coders
-            )
-        labels = ("server_stream", service, method)
-        return grpc.unary_stream_rpc_method_handler(
-            self._stream(handler.unary_stream, labels), **coders
-        )
-
-    def _unary(self, answer: Any, labels: Labels) -> Any:
-        async def counted(request: Any, context: Context) -> Any:
-            with self._metrics.call(labels, context):
-                response = await answer(request, context)
-                self._metrics.sends(labels)
-                return response
-
-        return counted
-
-    def _stream(self, answer: Any, labels: Labels) -> Any:
-        async def counted(request: Any, context: Context) -> AsyncIterator[Any]:
-            with self._metrics.call(labels, context):
-                async with aclosing(answer(request, context)) as responses:
-                    async for response in responses:
-                        self._metrics.sends(labels)
-                        yield response
-
-        return counted
+def _labels(call: Call) -> tuple[str, str, str]:
+    return call.kind, call.service, call.method

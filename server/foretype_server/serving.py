@@ -33,6 +33,7 @@ from foretype.v1 import (
 from foretype_models import registry
 from foretype_models.runtime import Runtime
 from foretype_server import heap
+from foretype_server.calls import CallLog, Interceptor
 from foretype_server.engine import Engine
 from foretype_server.errors import ServingError
 from foretype_server.observer import NO_OBSERVER
@@ -64,17 +65,15 @@ class Server:
         reflection: bool = True,
         metrics: Metrics | None = None,
         loader: Loader | None = None,
+        log: CallLog | None = None,
     ) -> None:
         self._served = Served(Engine(runtime, observer=metrics or NO_OBSERVER))
-        interceptors: list[grpc.aio.ServerInterceptor] = []
         if metrics is not None:
-            from foretype_server.metrics import Interceptor
-
             metrics.watch(lambda: self._served.current)
-            interceptors.append(Interceptor(metrics))
+        observers = [observer for observer in (metrics, log) if observer is not None]
         self._health = cast(Any, health).aio.HealthServicer()  # its stubs do not know of aio
         self._server = grpc.aio.server(
-            interceptors=interceptors,
+            interceptors=[Interceptor(observers)] if observers else [],
             options=_OPTIONS,
             maximum_concurrent_rpcs=MAX_CALLS,
         )
@@ -174,17 +173,19 @@ def run(
     reflection: bool,
     metrics: str | None,
     load: bool,
+    log: bool,
     until_stdin_closes: bool,
 ) -> None:
     """Serves until SIGINT or SIGTERM, `metrics` over HTTP at that HOST:PORT if given; where it
-    may `load` others, not the same model all the time. Raises BundleError and ServingError."""
+    may `load` others, not the same model all the time; with a `log` of calls on standard error.
+    Raises BundleError and ServingError."""
     logging.basicConfig(format="foretype: %(message)s", level=logging.INFO)
     heap.keep_large_arrays_apart()
     entry = registry.find(model)
     runtime = open_runtime(entry, precision)
     loader = Loader(entry, precision) if load else None
     with _metrics(metrics) as counting:
-        server = partial(Server, runtime, reflection, counting, loader)
+        server = partial(Server, runtime, reflection, counting, loader, CallLog() if log else None)
         asyncio.run(_serve(server, runtime, listen, until_stdin_closes))
 
 

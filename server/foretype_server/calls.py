@@ -1,0 +1,142 @@
+"""Who is told of the calls that a server answers, and the log that some of them want."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, TextIO
+
+import grpc
+
+from foretype.v1.completion_pb2 import Timings
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass
+class Call:
+    """A call of our own services."""
+
+    kind: str  # unary or server_stream
+    service: str
+    method: str
+    seconds: float = 0.0  # to its end
+    code: grpc.StatusCode = grpc.StatusCode.OK  # that it ended with
+    messages: int = 0  # of its answer, so far
+    timings: Timings | None = None  # that the last of them tells
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class CallObserver:
+    """Is told, in the event loop, and takes no notice: a subclass may."""
+
+    def has_begun(self, call: Call) -> None:
+        """A call was received."""
+
+    def has_sent(self, call: Call) -> None:
+        """Another message of its answer is ready."""
+
+    def has_ended(self, call: Call) -> None:
+        """It was answered, failed or was given up."""
+
+
+class CallLog(CallObserver):
+    """Writes a line of JSON for each call that has ended; nothing of anybody's text, and no
+    path or workspace."""
+
+    def __init__(self, file: TextIO = sys.stderr) -> None:
+        self._file = file
+
+    def has_ended(self, call: Call) -> None:
+        line: dict[str, object] = {
+            "time": call.began.isoformat(timespec="milliseconds"),
+            "method": f"{call.service}/{call.method}",
+            "code": call.code.name,
+            "ms": round(call.seconds * 1e3, 3),
+            "messages": call.messages,
+        }
+        if call.timings is not None:
+            for part in ("queue_ms", "read_ms", "search_ms"):
+                line[part] = round(getattr(call.timings, part), 3)
+            line["read_bytes"] = call.timings.read_bytes
+        print(json.dumps(line), file=self._file, flush=True)
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Tells observers of the calls of our own services."""
+
+    def __init__(self, observers: Sequence[CallObserver]) -> None:
+        self._observers = observers
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None or not handler_call_details.method.startswith("/foretype."):
+            return handler
+        _, service, method = handler_call_details.method.split("/")
+        coders = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(handler.unary_unary, service, method), **coders
+            )
+        return grpc.unary_stream_rpc_method_handler(
+            self._stream(handler.unary_stream, service, method), **coders
+        )
+
+    def _unary(self, answer: Any, service: str, method: str) -> Any:
+        async def observed(request: Any, context: Context) -> Any:
+            call = Call("unary", service, method)
+            with self._observed(call, context):
+                response = await answer(request, context)
+                self._sent(call, response)
+                return response
+
+        return observed
+
+    def _stream(self, answer: Any, service: str, method: str) -> Any:
+        async def observed(request: Any, context: Context) -> AsyncIterator[Any]:
+            call = Call("server_stream", service, method)
+            with self._observed(call, context):
+                async with aclosing(answer(request, context)) as responses:
+                    async for response in responses:
+                        self._sent(call, response.end)
+                        yield response
+
+        return observed
+
+    @contextmanager
+    def _observed(self, call: Call, context: Context) -> Generator[None]:
+        for observer in self._observers:
+            observer.has_begun(call)
+        began = perf_counter()
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):  # the latter while a message is sent
+            call.code = grpc.StatusCode.CANCELLED
+            raise
+        except BaseException:
+            call.code = grpc.StatusCode(context.code() or grpc.StatusCode.UNKNOWN)
+            raise
+        finally:
+            call.seconds = perf_counter() - began
+            for observer in self._observers:
+                observer.has_ended(call)
+
+    def _sent(self, call: Call, response: Any) -> None:
+        call.messages += 1
+        if "timings" in response.DESCRIPTOR.fields_by_name and response.HasField("timings"):
+            call.timings = response.timings
+        for observer in self._observers:
+            observer.has_sent(call)
