@@ -15,9 +15,9 @@ from foretype_training.checkpoint import (
     Checkpoint,
     load_checkpoint,
     save_checkpoint,
-    write_atomically,
 )
 from foretype_training.errors import InputError, TrainingError
+from foretype_training.writing import write_atomically
 
 ONE = Checkpoint({"network.a": torch.arange(6.0).reshape(2, 3)}, {"step": 1, "none": None})
 TWO = Checkpoint({"network.a": torch.ones(1000)}, {"step": 2})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from foretype_training.errors import InputError, TrainingError
+from foretype_training.errors import InputError
+from foretype_training.writing import write_atomically
 
 FORMAT = "1"
 
@@ -42,23 +42,6 @@ class Checkpoint:
         """The tensors whose names start with `prefix.`, without it."""
         start = prefix + "."
         return {k[len(start) :]: v for k, v in self.tensors.items() if k.startswith(start)}
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replaces a file as a whole: after a crash the old or the new one is there, never a part.
-
-    Raises TrainingError if the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TrainingError(f"cannot write {path}: {error.strerror}") from error
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

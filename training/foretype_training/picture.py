@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from foretype_training.comparison import Comparison, Side
-from foretype_training.errors import TrainingError
 from foretype_training.kinds import Share
 from foretype_training.measure import Predicted, bits_per_character
 from foretype_training.outcome import Outcome
 from foretype_training.typist import Keystrokes
+from foretype_training.writing import write_atomically
 
 _PANEL = (5.2, 3.6)  # inches
 _COLOUR, _PALE, _LINE = "#4c78a8", "#bab0ac", "#333333"
@@ -44,11 +44,7 @@ def draw(outcome: Outcome, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         panel(axes)
     figure.suptitle(outcome.heading, fontsize="large")
-    data = _drawn(figure, path.suffix)
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise TrainingError(f"cannot write {path}: {error.strerror}") from error
+    write_atomically(path, _drawn(figure, path.suffix))
 
 
 def comparison_png(comparison: Comparison) -> bytes:

@@ -20,13 +20,13 @@ from foretype_models import alphabet
 from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
 from foretype_training import languages
-from foretype_training.checkpoint import write_atomically
 from foretype_training.comparison import CONFIDENCE, Comparison, Example
 from foretype_training.corpus import SourceFile
 from foretype_training.outcome import share
 from foretype_training.picture import comparison_png
 from foretype_training.throughput import Throughput
 from foretype_training.trainer import CurvePoint
+from foretype_training.writing import write_atomically
 
 _PROMPT_LINES = 5
 _PROMPT_BYTES = 2_000  # read before the place where a sample starts
