@@ -19,6 +19,7 @@ from foretype_models import bundle
 from foretype_models.runtime import Runtime
 
 settings.register_profile("house", deadline=None)  # how long a test takes is no test
+settings.register_profile("thorough", deadline=None, max_examples=20_000)
 settings.load_profile("house")
 
 FORETYPE = [sys.executable, "-m", "foretype"]

@@ -1,0 +1,131 @@
+"""Whatever is typed and wherever the cursor jumps: what is known of the texts before changes
+no answer by a bit.
+
+    pytest tests/server/test_exactness.py --hypothesis-profile thorough
+
+does it a hundred thousand times in each precision; in half an hour or so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from foretype_models import bundle
+from foretype_models.bundle import Precision
+from foretype_models.runtime import Runtime
+from foretype_server import recall, search
+from foretype_server.boundaries import Progress
+from foretype_server.compute import alone
+from foretype_server.documents import Document, Timings
+from foretype_server.reading import Reader
+from foretype_server.recall import memory_lengths
+from foretype_server.search import Candidate, Options
+from foretype_server.states import Snapshot
+from foretype_server.workspaces import Workspaces
+from tests.server.test_engine import TEXT
+
+FILES = [("one", "Zoo.java"), ("one", "Cage.java"), ("two", "Zoo.java")]
+OTHERS = {"Gorilla0.java": TEXT.encode(), "Keeper.java": b"class Keeper { int zoo; }\n"}
+STEPS = 50
+LONGEST = 1500  # bytes of a text
+
+typed = st.text(alphabet="abc(){};\n é€", min_size=1, max_size=8)
+pasted = st.integers(0, len(TEXT) - 1).map(lambda at: TEXT[at : at + 120])
+
+
+class Editing(RuleBasedStateMachine):
+    """Somebody edits three files of two workspaces, beside a reader that has room for little,
+    so that much of what it knew is gone when it is wanted."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__()
+        self._runtime = runtime
+        self._workspaces = Workspaces(memory_lengths(runtime.architecture))
+        self._workspaces.remember("one", OTHERS)
+        self._reader = Reader(runtime, self._workspaces, snapshot_bytes=30_000)
+        self._texts = dict.fromkeys(FILES, TEXT)
+        self._cursors = dict.fromkeys(FILES, len(TEXT))
+        self._file = FILES[0]
+
+    def _edit(self, inserted: str, deleted: int = 0) -> None:
+        text, cursor = self._texts[self._file], self._cursors[self._file]
+        before = text[: max(0, cursor - deleted)] + inserted
+        self._texts[self._file] = (before + text[cursor:])[-LONGEST:]
+        self._cursors[self._file] = min(len(before), LONGEST)
+
+    @rule(inserted=typed)
+    def type(self, inserted: str) -> None:
+        self._edit(inserted)
+
+    @rule(inserted=pasted)
+    def paste(self, inserted: str) -> None:
+        self._edit(inserted)
+
+    @rule(deleted=st.integers(1, 40))
+    def delete(self, deleted: int) -> None:
+        self._edit("", deleted)
+
+    @rule(share=st.floats(0, 1))
+    def jump(self, share: float) -> None:
+        self._cursors[self._file] = round(share * len(self._texts[self._file]))
+
+    @rule(file=st.sampled_from(FILES))
+    def look_at(self, file: tuple[str, str]) -> None:
+        self._file = file
+
+    @rule()
+    def pause(self) -> None:
+        """In which the background reads what it expects to be accepted."""
+        document, _, found = self._asked(self._reader)
+        if found:
+            self._reader.expect(document, found[0].text.encode())
+        while self._reader.read_in_background():
+            pass
+
+    @invariant()
+    def it_answers_like_one_that_has_read_nothing_before(self) -> None:
+        fresh = Reader(self._runtime, self._workspaces, snapshot_bytes=30_000)
+        _, known, found = self._asked(self._reader)
+        _, expected, wanted = self._asked(fresh)
+        assert np.array_equal(known.log_probs, expected.log_probs)
+        assert all(map(np.array_equal, known.state.tensors, expected.state.tensors))
+        assert found == wanted
+
+    def _asked(self, reader: Reader) -> tuple[Document, Snapshot, list[Candidate]]:
+        prefix = self._texts[self._file][: self._cursors[self._file]].encode()
+        document = Document(*self._file, prefix, b"")
+        snapshot = alone(self._runtime, reader.read(document, True, Timings()))
+        options = Options(candidates=1, length=4, confidence=0)
+        progress = Progress("line", b"")
+        found = alone(self._runtime, search.search(snapshot, progress, options))
+        return document, snapshot, found
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_edits_and_jumps_change_no_answer_by_a_bit(
+    tiny_model: Path, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that these texts have several spans, as files beyond 64 KB have.
+    monkeypatch.setattr(recall, "SPAN", 256)
+    runtime = Runtime(bundle.load(tiny_model), precision)
+
+    class Bound(Editing):
+        def __init__(self) -> None:
+            super().__init__(runtime)
+
+    examples = settings.default.max_examples if settings.default else 100
+    run_state_machine_as_test(
+        Bound,
+        settings=settings(
+            max_examples=examples // 10,
+            stateful_step_count=STEPS,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
