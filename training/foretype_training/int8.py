@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import onnx
+import torch
 from onnxruntime import quantization
 
 from foretype_models import inputs
@@ -82,6 +83,15 @@ def _wider(array: Floats, *axes: int) -> Floats:
     return np.pad(array, [(0, GUARDS if axis in axes else 0) for axis in range(array.ndim)])
 
 
+def _multiplies_in_32_bits() -> bool:
+    """Whether this processor adds the products of 8-bit numbers in 32 bits. Those of Intel's
+    kind without the instructions for it (VNNI, AMX) add two of them in 16, which do not hold
+    the largest: there weights have 7 bits, and the answers are the same on any processor."""
+    has = torch.cpu.get_capabilities()
+    instructions = ("avx512_vnni", "avx_vnni", "amx_int8")
+    return has.get("architecture") != "x86_64" or any(has.get(name) for name in instructions)
+
+
 def _quantized(network: bytes) -> bytes:
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)  # it advises a preparation that our graphs do not need
@@ -94,6 +104,7 @@ def _quantized(network: bytes) -> bytes:
                 op_types_to_quantize=["LSTM", "MatMul", "Gather"],
                 per_channel=True,
                 weight_type=quantization.QuantType.QInt8,
+                reduce_range=not _multiplies_in_32_bits(),
             )
             return path.read_bytes()
     except OSError as error:
