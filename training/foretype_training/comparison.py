@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 
 import numpy as np
 
@@ -29,6 +30,7 @@ CONFIDENCE = 0.3
 
 EXAMPLES = 6
 _OF_A_FILE = 2
+_CONSIDERED = 48  # lines, of which those are shown that tell most
 _LINE = range(12, 91)  # characters of a line that is an example: neither trivial nor too long
 
 
@@ -89,6 +91,17 @@ class Example:
     text: str  # without what indents it
     bits: tuple[float, float]  # before and after
     suggested: tuple[str, str]  # at its first character
+
+    @property
+    def gain(self) -> tuple[bool, float]:
+        """Whether what is suggested came nearer to the line, and how many bits it fell by."""
+        before, after = (_agreement(self.text, text) for text in self.suggested)
+        return after > before, self.bits[0] - self.bits[1]
+
+
+def _agreement(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 @dataclass(frozen=True)
@@ -170,7 +183,7 @@ def compare(
     if not before:
         return Comparison(None, after, read, typed)
     lines = _most_improved(before[0].measured[-1].predicted, after.measured[-1].predicted)
-    examples = list(_examples(runtimes, lines, settings[-1], corpus))
+    examples = _most_telling(_examples(runtimes, lines, settings[-1], corpus))
     return Comparison(before[0], after, read, typed, examples)
 
 
@@ -237,16 +250,15 @@ class _Line:
 
 
 def _most_improved(before: Sequence[Predicted], after: Sequence[Predicted]) -> list[_Line]:
-    """The lines whose bits fell most, no text twice and few of a file; in the files' order."""
+    """The lines whose bits fell most, no text twice; in the files' order."""
     lines = [
         line for pair in zip(before, after, strict=True) for line in _lines(*pair) if line.gain > 0
     ]
     chosen: dict[bytes, _Line] = {}
     for line in sorted(lines, key=lambda line: line.gain, reverse=True):
-        of_file = sum(line.file == other.file for other in chosen.values())
-        if line.text not in chosen and of_file < _OF_A_FILE and len(chosen) < EXAMPLES:
-            chosen[line.text] = line
-    return sorted(chosen.values(), key=lambda line: (line.file.project, line.file.path, line.start))
+        chosen.setdefault(line.text, line)
+    considered = list(chosen.values())[:_CONSIDERED]
+    return sorted(considered, key=lambda line: (line.file.project, line.file.path, line.start))
 
 
 def _lines(before: Predicted, after: Predicted) -> Iterator[_Line]:
@@ -272,6 +284,16 @@ def _examples(
     for line, before, after in zip(lines, *suggested, strict=True):
         text = line.text.decode(errors="replace")
         yield Example(line.file.path, line.number, text, line.bits, (before, after))
+
+
+def _most_telling(examples: Iterable[Example]) -> list[Example]:
+    """Some of them, few of a file, most telling first."""
+    chosen: list[Example] = []
+    for example in sorted(examples, key=lambda example: example.gain, reverse=True):
+        of_file = sum(example.path == other.path for other in chosen)
+        if of_file < _OF_A_FILE and len(chosen) < EXAMPLES:
+            chosen.append(example)
+    return chosen
 
 
 def _suggested(

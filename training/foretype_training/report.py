@@ -270,7 +270,8 @@ def _improved(comparison: Comparison) -> list[str]:
     by_gain = sorted(comparison.examples, key=lambda e: e.bits[1] - e.bits[0])
     return [
         "## Most improved",
-        "The lines whose bits fell most, with what each model suggests at the line's start.",
+        "Of the lines whose bits fell most those whose suggestion, at the line's start, came"
+        " nearer to what stands there; then the others.",
         *(_example(example, comparison) for example in by_gain),
     ]
 
