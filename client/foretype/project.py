@@ -99,7 +99,9 @@ def _paths(root: Path) -> Iterator[Path]:
 def _git_files(root: Path, *names: str) -> list[str] | None:
     """What git tracks or would track there, of `names` or of all; None where there is no
     repository, or no git, or a repository around the folder that ignores all of it."""
-    command = ["git", "--literal-pathspecs", "-C", str(root), "ls-files", "-z"]
+    # A repository may be a stranger's, and its settings name a program for git to run.
+    command = ["git", "-c", "core.fsmonitor=false", "--literal-pathspecs"]
+    command += ["-C", str(root), "ls-files", "-z"]
     command += ["--cached", "--others", "--exclude-standard", "--deduplicate", "--", *names]
     try:
         listing = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout

@@ -53,6 +53,7 @@ class Engines:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()  # that are nobody's concern
         self._comparing: asyncio.Task[None] | None = None
+        self._stopped = False  # what was asked before and comes later starts nothing any more
         self._told: set[tuple[str, str]] = set()  # folders whose model the server has not
         if server is not None:
             self._engine(model)
@@ -61,6 +62,8 @@ class Engines:
         """Says by folder which model is asked for, where "" is the default. The engines of
         open folders are started, those that nobody asks for any more end. The folder "" stands
         for what lies in none; its engine is started for its first document."""
+        if self._stopped:
+            return
         before = self._models
         if self._server is not None:
             self._models = dict.fromkeys(models, self._default)
@@ -85,18 +88,22 @@ class Engines:
 
     async def complete(self, document: Document, limits: Limits, timeout: float) -> list[str]:
         """As `Engine.complete`, by the document's folder."""
+        if self._stopped:
+            return []
         return await self._of(document.workspace).complete(document, limits, timeout)
 
     async def remember(self, folder: str, texts: Mapping[str, str]) -> WorkspaceMemory | None:
         """As `Engine.remember`."""
-        return await self._of(folder).remember(folder, texts)
+        return None if self._stopped else await self._of(folder).remember(folder, texts)
 
     async def forget(self, folder: str) -> None:
         """As `Engine.forget`."""
-        await self._of(folder).forget(folder)
+        if not self._stopped:
+            await self._of(folder).forget(folder)
 
     async def stop(self) -> None:
-        """Ends them all."""
+        """Ends them all, for good."""
+        self._stopped = True
         for model in list(self._engines):
             self._end(model)
         ending = [*self._others, *filter(None, [self._comparing])]
@@ -152,7 +159,8 @@ class Engines:
     async def _tell_others(self, address: str, asked: set[tuple[str, str]]) -> None:
         served = await self._of("").model() if asked else None
         for folder, model in sorted(asked):
-            if served is not None and model != served:
+            is_path = PurePath(model).name != model  # whose own name only the server could tell
+            if served is not None and model != served and not is_path:
                 self._told.add((folder, model))
                 self._reporter.show_warning(
                     f"foretype: {PurePath(folder).name} asks for the model {model!r}, but the"

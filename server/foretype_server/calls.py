@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
@@ -65,7 +65,8 @@ class CallLog(CallObserver):
             for part in ("queue_ms", "read_ms", "search_ms"):
                 line[part] = round(getattr(call.timings, part), 3)
             line["read_bytes"] = call.timings.read_bytes
-        print(json.dumps(line), file=self._file, flush=True)
+        with suppress(OSError):  # who reads it has gone: no reason to fail a call
+            print(json.dumps(line), file=self._file, flush=True)
 
 
 class Interceptor(grpc.aio.ServerInterceptor):

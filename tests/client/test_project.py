@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from foretype import project
+from foretype_training.corpus import read_corpus
 
 
 def _write(root: Path, **texts: str) -> None:
@@ -74,6 +75,19 @@ def test_files_for_secrets_are_not_read_even_where_they_are_tracked(
     assert list(project.read(tmp_path, "").texts) == ["A.java"]
     assert not project.takes(tmp_path, name)
     assert not project.takes(tmp_path, f"config/{name}")
+
+
+def test_reading_a_strangers_repository_runs_none_of_its_programs(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    _write(tmp_path, A_java="class A {}")
+    program = tmp_path / "program.sh"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/was-run\n")
+    program.chmod(0o755)
+    settings = ["git", "-C", tmp_path, "config", "core.fsmonitor", program]
+    subprocess.run(settings, check=True)
+    assert list(project.read(tmp_path, ".java").texts) == ["A.java"]
+    assert [file.path for file in read_corpus([tmp_path], ["*.java"]).files] == ["A.java"]
+    assert not (tmp_path / "was-run").exists()
 
 
 @pytest.mark.parametrize("name", ["Env.java", "Secrets.java", "Key.java", "env.py", "keys.txt"])

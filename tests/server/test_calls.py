@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from datetime import UTC, datetime
@@ -10,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from foretype.client import Client, Document, InvalidRequest, Limits
+from foretype_server.calls import Call, CallLog
 from tests.conftest import FORETYPE
-
-pytestmark = pytest.mark.e2e
 
 DOCUMENT = Document(
     path="src/main/java/org/example/zoo/Gorilla0.java",
@@ -21,6 +21,7 @@ DOCUMENT = Document(
 )
 
 
+@pytest.mark.e2e
 def test_each_call_has_a_line_and_no_text_is_told(tiny_model: Path, tmp_path: Path) -> None:
     listen = f"unix:{tmp_path}/s"
     command = [*FORETYPE, "serve", "--model", tiny_model, "--listen", listen, "--log"]
@@ -54,3 +55,11 @@ def test_each_call_has_a_line_and_no_text_is_told(tiny_model: Path, tmp_path: Pa
     assert (models["method"], models["code"]) == ("foretype.v1.Models/List", "OK")
     for text in ("Gorilla", "secret", "zoo"):
         assert text not in log
+
+
+def test_who_reads_the_log_may_go() -> None:
+    class Gone(io.StringIO):
+        def write(self, s: str, /) -> int:
+            raise BrokenPipeError
+
+    CallLog(Gone()).has_ended(Call("unary", "foretype.v1.Completion", "Complete"))

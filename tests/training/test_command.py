@@ -209,6 +209,11 @@ def test_what_cannot_be_trained_on_is_refused(code: Path, tmp_path: Path) -> Non
     assert "matches *.py" in _refused(code, zoo, *options)
     assert "no such file or folder" in _refused(code, tmp_path / "none", "--out", out)
     assert "nothing to resume" in _refused(code, zoo, "--out", out, "--resume")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes").touch()
+    assert "is not the folder of a run" in _refused(code, zoo, "--out", other, "--resume")
+    assert [path.name for path in other.iterdir()] == ["notes"]
     assert "'--' is not a name for a model" in _refused(code, zoo, "--out", tmp_path / "--")
     assert not out.exists()
 

@@ -193,7 +193,10 @@ def _git_files(folder: Path) -> list[str] | None:
     """The tracked files below a folder, or None where it is not part of a repository."""
     try:
         listing = subprocess.run(
-            ["git", "-C", str(folder), "ls-files", "-z"], capture_output=True, check=True
+            # The repository's settings name no program that is run.
+            ["git", "-c", "core.fsmonitor=false", "-C", str(folder), "ls-files", "-z"],
+            capture_output=True,
+            check=True,
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None

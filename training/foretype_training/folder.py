@@ -42,6 +42,8 @@ def claimed(out: Path, resume: bool) -> Generator[None]:
     try:
         if resume and not out.is_dir():
             raise InputError(f"nothing to resume: there is no folder {out}")
+        if resume and not ((out / CHECKPOINT).exists() or _is_unused(out)):
+            raise InputError(f"nothing to resume: {out} is not the folder of a run")
         if not resume and out.exists() and not (out.is_dir() and _is_unused(out)):
             raise InputError(f"{out} is there already; choose another --out, or add --resume")
         made = [path for path in (out / _IGNORE, out, *out.parents) if not path.exists()]

@@ -310,9 +310,10 @@ def build(manifest: Path, only: Sequence[str], cache: Path) -> tuple[list[Kept],
 def write(out: Path, projects: Sequence[Kept], made: dict[str, Any]) -> None:
     """All at once: a run that is cut off leaves no folder of this name."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    for abandoned in out.parent.glob(f".{out.name}.*"):
+    unfinished = f".{out.name}.unfinished-"
+    for abandoned in out.parent.glob(f"{unfinished}*"):
         shutil.rmtree(abandoned)
-    partial = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    partial = Path(mkdtemp(prefix=unfinished, dir=out.parent))
     try:
         for kept in projects:
             for file in kept.files:
