@@ -127,9 +127,9 @@ def test_the_corpus_is_what_the_filters_leave_and_the_manifest_says_what_they_to
 @pytest.mark.e2e
 def test_it_is_the_same_every_time_and_never_overwritten(manifest: Path) -> None:
     for out in ("one", "two"):
-        (manifest.parent / f".{out}.abandoned").mkdir()  # by a run that was killed
+        (manifest.parent / f".{out}.unfinished-1").mkdir()  # by a run that was killed
         assert _run(manifest, out, "--only", "farm").returncode == 0
-        assert not (manifest.parent / f".{out}.abandoned").exists()
+        assert not (manifest.parent / f".{out}.unfinished-1").exists()
     one, two = (manifest.parent / out / "manifest.json" for out in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
     assert not (manifest.parent / "one" / "zoo").exists()
