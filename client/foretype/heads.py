@@ -43,7 +43,7 @@ class Heads:
         key = document.workspace, document.path
         with self._lock:
             known = _common(self._sent.get(key, ""), prefix)
-            head = self._head(key, prefix[:known]) if known else None
+            head = self._head(key, prefix, known) if known else None
         if head is None and len(suffix) <= MAX_SUFFIX:
             return document
         return Document(
@@ -55,9 +55,12 @@ class Heads:
             suffix=suffix[:MAX_SUFFIX],
         )
 
-    def _head(self, key: tuple[str, str], text: str) -> Head:
+    def _head(self, key: tuple[str, str], prefix: str, length: int) -> Head:
+        """Of so many characters of the prefix, which is not copied for it as long as somebody
+        types on."""
         known = self._digests.get(key)
-        if known is None or known[0] != text:
+        if known is None or len(known[0]) != length or not prefix.startswith(known[0]):
+            text = prefix[:length]
             data = text.encode()
             known = text, Head(length=len(data), sha256=hashlib.sha256(data).digest())
             self._digests[key] = known
@@ -79,7 +82,7 @@ class Heads:
 def _common(sent: str, prefix: str) -> int:
     """How many steps of characters both begin with; what a head is to be worth the while."""
     length = min(len(sent), len(prefix)) // STEP * STEP
-    if sent[:length] != prefix[:length]:
+    if not prefix.startswith(sent) and sent[:length] != prefix[:length]:
         starts = range(0, length, STEP)
         length = next(s for s in starts if sent[s : s + STEP] != prefix[s : s + STEP])
     return length

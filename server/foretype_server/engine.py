@@ -32,7 +32,7 @@ T = TypeVar("T")
 Y = TypeVar("Y")
 Floats = npt.NDArray[np.float64]
 
-SNAPSHOT_BYTES = 56 * 2**20
+SNAPSHOT_BYTES = 52 * 2**20
 CAPACITY = 64  # requests under way
 
 _LINE = re.compile(rb"[^\r\n]+")

@@ -37,7 +37,7 @@ class Heads:
         """A document's prefix, of which `head` is not sent. Raises UnknownHead where the one
         that came before begins with another text."""
         key = workspace, path
-        prefix = rest if head is None else self._beginning(key, head) + rest
+        prefix = rest if head is None else b"".join((self._beginning(key, head), rest))
         self._forget(key)
         if len(prefix) >= LONG:
             self._prefixes[key] = prefix
@@ -47,11 +47,11 @@ class Heads:
             self._forget(next(iter(self._prefixes)))
         return prefix
 
-    def _beginning(self, key: tuple[str, str], head: Head) -> bytes:
+    def _beginning(self, key: tuple[str, str], head: Head) -> memoryview:
         known = self._prefixes.get(key, b"")
         if len(known) < head.length:
             raise _unknown(key, head)
-        beginning = known[: head.length]
+        beginning = memoryview(known)[: head.length]
         if self._checked.get(key) == head:  # as long as somebody types
             return beginning
         digest = hashlib.sha256(beginning).digest()

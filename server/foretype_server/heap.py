@@ -7,14 +7,15 @@ import gc
 import platform
 
 _M_MMAP_THRESHOLD = -3  # of mallopt
-_FIRST_THRESHOLD = 2**17  # bytes: the value that glibc begins with
+_LARGE = 2**21
+"""Bytes: smaller arrays come and go with every keystroke, and fresh memory costs time."""
 
 
 def keep_large_arrays_apart() -> None:
     """They go back when they are freed. glibc otherwise keeps ever larger ones in its heap,
     which they leave in pieces: with ten files open the server would take a third more."""
     if _is_glibc():
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _FIRST_THRESHOLD)
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def trim() -> None:

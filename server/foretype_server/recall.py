@@ -17,7 +17,7 @@ from foretype_server.states import Name, Origin
 SPAN = 2**16
 """Bytes: of a longer text the last one or two spans before a position are remembered. Where
 they begin depends on that position alone, so reading in parts gives the same."""
-CAPACITY = 40 * 2**20  # bytes
+CAPACITY = 36 * 2**20  # bytes
 
 
 def memory_lengths(architecture: Architecture) -> tuple[int, ...]:
