@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 from uuid import uuid4
 
 import torch
@@ -138,6 +138,13 @@ def joined() -> Generator[Processes]:
             yield _Group()
         finally:
             distributed.destroy_process_group()
+
+
+def leave() -> NoReturn:
+    """Ends a process that has done its part, at once: a thread of torch's that is still there
+    when the interpreter ends aborts the process now and then, for which torchrun would end the
+    first process, which has the bundle still to make."""
+    os._exit(0)
 
 
 def _meet() -> None:

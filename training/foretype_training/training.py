@@ -86,7 +86,7 @@ def run(options: Options) -> None:
         # What is needed only hours later must not turn out to be missing then.
         import_module("matplotlib")
         import_module("onnx")
-        from foretype_training.distributed import joined
+        from foretype_training.distributed import joined, leave
         from foretype_training.throughput import throughput
     with ExitStack() as folder:
         with joined() as processes:
@@ -98,6 +98,8 @@ def run(options: Options) -> None:
         if processes.rank == 0:
             say(_outcome(trained))
             _finish(plan, trained, options, speed)
+        else:
+            leave()
 
 
 def _begin(options: Options, folder: ExitStack, processes: Processes) -> _Plan:
