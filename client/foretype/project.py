@@ -16,6 +16,8 @@ MAX_FILES = 20_000
 """Looked at, at most, whatever their names end in."""
 _MAX_PATH = 1024  # bytes, in the protocol
 
+GIT = ("git", "-c", "core.fsmonitor=false")
+"""A repository may be a stranger's, and its settings name a program for git to run."""
 _FOR_SECRETS = re.compile(
     r"\.env(\..*)?|.*\.env"
     r"|.*\.(jks|kdbx|key|keystore|p12|p8|pem|pfx|ppk)"
@@ -99,9 +101,7 @@ def _paths(root: Path) -> Iterator[Path]:
 def _git_files(root: Path, *names: str) -> list[str] | None:
     """What git tracks or would track there, of `names` or of all; None where there is no
     repository, or no git, or a repository around the folder that ignores all of it."""
-    # A repository may be a stranger's, and its settings name a program for git to run.
-    command = ["git", "-c", "core.fsmonitor=false", "--literal-pathspecs"]
-    command += ["-C", str(root), "ls-files", "-z"]
+    command = [*GIT, "--literal-pathspecs", "-C", str(root), "ls-files", "-z"]
     command += ["--cached", "--others", "--exclude-standard", "--deduplicate", "--", *names]
     try:
         listing = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout

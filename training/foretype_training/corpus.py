@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foretype.project import GIT
 from foretype_models import alphabet
 from foretype_training.errors import InputError, needs_train_extra
 
@@ -193,10 +194,7 @@ def _git_files(folder: Path) -> list[str] | None:
     """The tracked files below a folder, or None where it is not part of a repository."""
     try:
         listing = subprocess.run(
-            # The repository's settings name no program that is run.
-            ["git", "-c", "core.fsmonitor=false", "-C", str(folder), "ls-files", "-z"],
-            capture_output=True,
-            check=True,
+            [*GIT, "-C", str(folder), "ls-files", "-z"], capture_output=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from foretype.project import GIT
 from foretype_training.corpus import SourceFile
 from foretype_training.errors import InputError
 
@@ -81,7 +82,7 @@ def _cut_off(folder: Path) -> int | None:
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
-    command = ["git", "-C", str(folder), "-c", "log.showRoot=true", *arguments]
+    command = [*GIT, "-C", str(folder), "-c", "log.showRoot=true", *arguments]
     try:
         done = subprocess.run(command, capture_output=True, check=True)
     except OSError as error:

@@ -267,12 +267,11 @@ def _improved(comparison: Comparison) -> list[str]:
     """The section on examples, empty where there are none."""
     if not comparison.examples or not comparison.before:
         return []
-    by_gain = sorted(comparison.examples, key=lambda e: e.bits[1] - e.bits[0])
     return [
         "## Most improved",
         "Of the lines whose bits fell most those whose suggestion, at the line's start, came"
         " nearer to what stands there; then the others.",
-        *(_example(example, comparison) for example in by_gain),
+        *(_example(example, comparison) for example in comparison.examples),
     ]
 
 
