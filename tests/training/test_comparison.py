@@ -190,6 +190,9 @@ def test_the_report_shows_it_all(
     rows = [line for line in text.splitlines() if line.startswith(("| none |", "| project |"))]
     assert [row.split(" | ")[1].split()[0] for row in rows] == ["raw", "tiny", "raw", "tiny"]
     assert "](comparison.png)" in text
+    headings = [f"`{example.path}`, line {example.line}: " for example in better.examples]
+    places = [text.index(heading) for heading in headings]
+    assert places == sorted(places)  # the most telling first
     for example in better.examples:
         assert f"`{example.path}`, line {example.line}: " in text
         assert f"stands there       {example.text}" in text
