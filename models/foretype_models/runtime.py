@@ -110,7 +110,7 @@ class Runtime:
         self._guards = _guards(self._session, self.architecture) if precision == "int8" else 0
         _check_shapes(self._session, self.architecture, self._guards, NETWORKS[precision])
         self._guarded = self._guard_states() if self._guards else (0.0, 0.0)
-        self._is_exact = self.architecture.cell in ("lstm", "gru") and (
+        self.is_exact = self.architecture.cell in ("lstm", "gru") and (
             precision == "fp32" or self._guards > 0
         )
         if self_test:
@@ -168,7 +168,7 @@ class Runtime:
     def read_together(self, pieces: Sequence[Piece]) -> list[Read]:
         """As `read` for each of the pieces, which have as many symbols one as the other, in
         one run."""
-        if len(pieces) == 1 or not self._is_exact:
+        if len(pieces) == 1 or not self.is_exact:
             return [self.read(piece.symbols, piece.state, piece.memories) for piece in pieces]
         lanes = [piece.state.batch for piece in pieces]
         log_probs, state = self.read(

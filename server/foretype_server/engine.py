@@ -21,6 +21,7 @@ from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import Compute
 from foretype_server.documents import Document, Limits, Timings
+from foretype_server.drafts import Draft, Drafts
 from foretype_server.observer import NO_OBSERVER, Observer
 from foretype_server.reading import Reader
 from foretype_server.recall import memory_lengths
@@ -68,6 +69,7 @@ class Engine:
         self._bounds = snapshot_bytes, capacity
         self.workspaces = workspaces or Workspaces(memory_lengths(runtime.architecture))
         self._reader = Reader(runtime, self.workspaces, snapshot_bytes, observer)
+        self._drafts = Drafts()
         self._compute = Compute(runtime, capacity, self._reader.read_in_background, observer)
 
     @property
@@ -108,8 +110,9 @@ class Engine:
 
         def work() -> Generator[Piece, Read, list[Candidate]]:
             start = yield from self._reader.read(document, limits.whole_prefix, timings)
-            progress = _progress(document, limits.until)
-            found = yield from _timed(timings, search.search(start, progress, limits.options))
+            progress, draft = _progress(document, limits.until), self._draft(document)
+            work = search.search(start, progress, limits.options, draft)
+            found = yield from _timed(timings, work)
             self._observer.has_answered(timings)
             if found:
                 self._reader.expect(document, found[0].text.encode())
@@ -124,12 +127,17 @@ class Engine:
 
         def work() -> Generator[Piece | list[Character | Stop], Read, list[Character | Stop]]:
             start = yield from self._reader.read(document, limits.whole_prefix, timings)
-            progress = _progress(document, limits.until)
-            found = yield from _timed(timings, search.stream(start, progress, limits.options))
+            progress, draft = _progress(document, limits.until), self._draft(document)
+            work = search.stream(start, progress, limits.options, draft)
+            found = yield from _timed(timings, work)
             self._observer.has_answered(timings)
             return found
 
         return self._compute.stream(work())
+
+    def _draft(self, document: Document) -> Draft | None:
+        """None where reading many bytes in one run might change an answer."""
+        return self._drafts.of(document) if self.runtime.is_exact else None
 
     async def predict(
         self, document: Document, count: int, timings: Timings

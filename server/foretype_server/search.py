@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from foretype_models.runtime import Piece, Read
 from foretype_server import utf8
 from foretype_server.boundaries import Progress, ends_token
 from foretype_server.states import Snapshot
+
+DRAFTED = 16
+"""Bytes that a run reads at most where some of them are guessed."""
 
 Stop = Literal["boundary", "length", "confidence", "end of file", "suffix"]
 LogProbs = npt.NDArray[np.float32]
@@ -99,15 +102,33 @@ class _Finished:
         return len(best) == self.wanted and best[-1].log_prob >= log_prob
 
 
+class Draft(Protocol):
+    """Guesses what a search will write (see `drafts.py`)."""
+
+    def after(self, written: bytes) -> bytes:
+        """What may come after this; nothing where there is no telling."""
+        ...
+
+    def keep(self, written: bytes) -> None:
+        """Is told at the end what was written, before it was cut."""
+        ...
+
+
 def search(
-    start: Snapshot, progress: Progress, options: Options
+    start: Snapshot, progress: Progress, options: Options, draft: Draft | None = None
 ) -> Generator[Piece, Read, list[Candidate]]:
-    """The most probable continuations, best first; yields each step of the network, and is
-    sent what came of it.
+    """The most probable continuations, best first; yields each piece that the network is to
+    read, and is sent what came of it.
 
     A beam as wide as the number of candidates. For one candidate this is the greedy
-    continuation, the one that `stream` gives character by character.
+    continuation, the one that `stream` gives character by character; a `draft` of it makes
+    it faster and changes nothing.
     """
+    if options.candidates == 1:
+        greedy = _Greedy(start, progress, options, draft)
+        while greedy.end is None:
+            greedy.go_on((yield greedy.piece()))
+        return [greedy.end] if greedy.end.text else []
     finished = _Finished(options.candidates)
     live, state, log_probs = [_Hypothesis(progress)], start.state, start.log_probs[None]
     while live:
@@ -120,6 +141,60 @@ def search(
         after, state = yield Piece(symbols, state, start.memories)
         log_probs = after[0]
     return finished.best()
+
+
+class _Greedy:
+    """The continuation by the most probable byte, as far as it is decided.
+
+    Bytes that are guessed are read along, and so many decisions made at once.
+    """
+
+    def __init__(
+        self, start: Snapshot, progress: Progress, options: Options, draft: Draft | None
+    ) -> None:
+        self.hypothesis = _Hypothesis(progress)
+        self.end: Candidate | None = None
+        self._options = options
+        self._draft = draft
+        self._memories = start.memories
+        self._state, self._read = start.state, 0  # after so many of the bytes written
+        self._guess = b""
+        self._decide(start.log_probs[None])
+
+    @property
+    def written(self) -> bytes:
+        return self.hypothesis.written
+
+    def piece(self) -> Piece:
+        """What is to be read next: what is decided and not yet read, and a guess."""
+        new = self.written[self._read :]
+        room = max(0, DRAFTED - len(new))
+        self._guess = self._draft.after(self.written)[:room] if self._draft and room else b""
+        symbols = np.frombuffer(new + self._guess, np.uint8).astype(np.int64)
+        return Piece(symbols[:, None], self._state, self._memories)
+
+    def go_on(self, read: Read) -> None:
+        """With what came of the piece."""
+        log_probs, state = read
+        decided = len(self.written)
+        if self._decide(log_probs[decided - self._read - 1 :, 0]):
+            self._state, self._read = state, decided + len(self._guess)
+
+    def _decide(self, expected: LogProbs) -> bool:
+        """As far as the guess was right: `expected` is what comes after each of its beginnings.
+        Whether all of it was right."""
+        for at, log_probs in enumerate(expected):
+            [symbol] = _best_symbols(self.hypothesis, log_probs, 1)
+            log_prob = float(log_probs[symbol])
+            self.end = _end(self.hypothesis, symbol, log_prob, self._options)
+            if self.end is not None:
+                if self._draft is not None:
+                    self._draft.keep(self.written)
+                return False
+            self.hypothesis = self.hypothesis.then(symbol, log_prob)
+            if self._guess[at : at + 1] != bytes((symbol,)):
+                return at == len(self._guess)
+        raise AssertionError("there is one more expectation than bytes guessed")
 
 
 def _expand(
@@ -176,29 +251,22 @@ class Character:
 
 
 def stream(
-    start: Snapshot, progress: Progress, options: Options
+    start: Snapshot, progress: Progress, options: Options, draft: Draft | None = None
 ) -> Generator[Piece | list[Character | Stop], Read, list[Character | Stop]]:
     """The greedy continuation, yielded as its characters are decided; at last why it ended.
-    Between them come steps of the network, as from `search`.
+    Between them come the pieces that are to be read, as from `search`.
 
     With a bound on confidence a character is decided when its token is; without one at once.
     """
-    options = replace(options, candidates=1)
-    hypothesis, state, log_probs = _Hypothesis(progress), start.state, start.log_probs
+    greedy = _Greedy(start, progress, replace(options, candidates=1), draft)
     sent = 0  # characters
-    while True:
-        [symbol] = _best_symbols(hypothesis, log_probs, 1)
-        log_prob = float(log_probs[symbol])
-        end = _end(hypothesis, symbol, log_prob, options)
-        if end is not None:
-            return [*_characters(end)[sent:], end.stop]
-        hypothesis = hypothesis.then(symbol, log_prob)
-        decided = hypothesis.sure if options.confidence else len(hypothesis.written)
-        characters = _characters(hypothesis.ended("length", decided))
+    while greedy.end is None:
+        decided = greedy.hypothesis.sure if options.confidence else len(greedy.written)
+        characters = _characters(greedy.hypothesis.ended("length", decided))
         yield characters[sent:]
         sent = len(characters)
-        after, state = yield Piece(np.array([[symbol]]), state, start.memories)
-        log_probs = after[0, 0]
+        greedy.go_on((yield greedy.piece()))
+    return [*_characters(greedy.end)[sent:], greedy.end.stop]
 
 
 def _characters(candidate: Candidate) -> list[Character | Stop]:

@@ -23,6 +23,7 @@ from foretype_server import recall, search
 from foretype_server.boundaries import Progress
 from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
+from foretype_server.drafts import Drafts
 from foretype_server.reading import Reader
 from foretype_server.recall import memory_lengths
 from foretype_server.search import Candidate, Options
@@ -49,6 +50,7 @@ class Editing(RuleBasedStateMachine):
         self._workspaces = Workspaces(memory_lengths(runtime.architecture))
         self._workspaces.remember("one", OTHERS)
         self._reader = Reader(runtime, self._workspaces, snapshot_bytes=30_000)
+        self._drafts = Drafts()
         self._texts = dict.fromkeys(FILES, TEXT)
         self._cursors = dict.fromkeys(FILES, len(TEXT))
         self._file = FILES[0]
@@ -82,7 +84,7 @@ class Editing(RuleBasedStateMachine):
     @rule()
     def pause(self) -> None:
         """In which the background reads what it expects to be accepted."""
-        document, _, found = self._asked(self._reader)
+        document, _, found = self._asked(self._reader, self._drafts)
         if found:
             self._reader.expect(document, found[0].text.encode())
         while self._reader.read_in_background():
@@ -91,19 +93,21 @@ class Editing(RuleBasedStateMachine):
     @invariant()
     def it_answers_like_one_that_has_read_nothing_before(self) -> None:
         fresh = Reader(self._runtime, self._workspaces, snapshot_bytes=30_000)
-        _, known, found = self._asked(self._reader)
+        _, known, found = self._asked(self._reader, self._drafts)
         _, expected, wanted = self._asked(fresh)
         assert np.array_equal(known.log_probs, expected.log_probs)
         assert all(map(np.array_equal, known.state.tensors, expected.state.tensors))
         assert found == wanted
 
-    def _asked(self, reader: Reader) -> tuple[Document, Snapshot, list[Candidate]]:
+    def _asked(
+        self, reader: Reader, drafts: Drafts | None = None
+    ) -> tuple[Document, Snapshot, list[Candidate]]:
         prefix = self._texts[self._file][: self._cursors[self._file]].encode()
         document = Document(*self._file, prefix, b"")
         snapshot = alone(self._runtime, reader.read(document, True, Timings()))
-        options = Options(candidates=1, length=4, confidence=0)
-        progress = Progress("line", b"")
-        found = alone(self._runtime, search.search(snapshot, progress, options))
+        options = Options(candidates=1, length=6, confidence=0)
+        progress, draft = Progress("line", b""), drafts and drafts.of(document)
+        found = alone(self._runtime, search.search(snapshot, progress, options, draft))
         return document, snapshot, found
 
 

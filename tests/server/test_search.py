@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from foretype_models import alphabet
 from foretype_models.inputs import Ngrams
@@ -15,6 +18,7 @@ from foretype_models.runtime import Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import alone
+from foretype_server.observer import Observer
 from foretype_server.search import Candidate, Character, Options
 from foretype_server.states import Snapshot
 from foretype_training.bundling import Identity, make_bundle
@@ -65,6 +69,68 @@ def test_the_log_probability_is_that_of_the_text_and_its_end(runtime: Runtime) -
         assert candidate.log_prob == pytest.approx(own, abs=1e-4)
         text = -math.log(2) * float(bits[len(PREFIX) : -1].sum())
         assert math.fsum(map(math.log, candidate.confidences)) == pytest.approx(text, abs=1e-4)
+
+
+@dataclass
+class _Guesses:
+    """Draws what is guessed: the beginning of what comes, and then anything."""
+
+    data: st.DataObject
+    comes: bytes
+    kept: list[bytes] = field(default_factory=list[bytes])
+
+    def after(self, written: bytes) -> bytes:
+        right = self.data.draw(st.integers(0, 20))
+        return self.comes[len(written) :][:right] + self.data.draw(st.binary(max_size=8))
+
+    def keep(self, written: bytes) -> None:
+        self.kept.append(written)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("confidence", [0.0, 0.3])
+def test_whatever_is_guessed_the_same_is_found(
+    runtime: Runtime, confidence: float, data: st.DataObject
+) -> None:
+    options = Options(1, 60, confidence)
+    start, progress = _after(runtime, PREFIX), Progress("block", b"")
+    expected = alone(runtime, search.search(start, progress, options))
+    [candidate] = expected
+    guesses = _Guesses(data, candidate.text.encode())
+    assert alone(runtime, search.search(start, progress, options, guesses)) == expected
+    [written] = guesses.kept
+    assert written.decode(errors="ignore").startswith(candidate.text)
+
+    guesses = _Guesses(data, candidate.text.encode())
+    parts, rest = events_and_result(runtime, search.stream(start, progress, options, guesses))
+    *characters, stop = [item for part in [*parts, rest] for item in part]
+    assert "".join(c.text for c in characters if isinstance(c, Character)) == candidate.text
+    assert [c.probability for c in characters if isinstance(c, Character)] == candidate.confidences
+    assert stop == candidate.stop
+
+
+def test_what_is_guessed_right_is_read_in_one_run(runtime: Runtime) -> None:
+    [candidate] = _search(runtime)
+    assert len(candidate.text) < search.DRAFTED
+
+    class Right:
+        def after(self, written: bytes) -> bytes:
+            return candidate.text.encode()[len(written) :]
+
+        def keep(self, written: bytes) -> None:
+            pass
+
+    class Counting(Observer):
+        runs = 0
+
+        def has_read(self, texts: int, symbols: int) -> None:
+            self.runs += 1
+
+    options, counting = Options(1, 200, 0.0), Counting()
+    work = search.search(_after(runtime, PREFIX), Progress("line", b""), options, Right())
+    assert alone(runtime, work, counting) == [candidate]
+    assert counting.runs == 1
 
 
 def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtime) -> None:

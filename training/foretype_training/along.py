@@ -8,6 +8,8 @@ from foretype_models.runtime import Runtime, State
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import alone
+from foretype_server.documents import Document
+from foretype_server.drafts import Drafts
 from foretype_server.search import Candidate, Options
 from foretype_server.states import Snapshot
 from foretype_training.measure import Known
@@ -23,20 +25,21 @@ class Along:
     def __init__(self, runtime: Runtime, known: Known, number: int) -> None:
         """The file of this number; files are asked for in order."""
         self.at = 0  # in bytes of the text
-        self._text = known.files[number].text
+        self._path, self._text = known.files[number].path, known.files[number].text
         self._runtime = runtime
+        self._drafts = Drafts()
         self._symbols = known.symbols[number]
-        self._path = known.text_at[number]
+        self._text_at = known.text_at[number]
         self._own, self._project = known.of(number)
         lengths = runtime.architecture.ngrams
         # Whatever stands after a position it does not tell of that position.
         self._memory = None if self._own is None else TextMemory(lengths, self._symbols)
-        self._snapshot = self._read(0, self._path, runtime.initial_state())
+        self._snapshot = self._read(0, self._text_at, runtime.initial_state())
 
     def advance(self, at: int) -> None:
         """Reads on up to this position."""
         if at > self.at:
-            start, stop = self._path + self.at, self._path + at
+            start, stop = self._text_at + self.at, self._text_at + at
             self._snapshot = self._read(start, stop, self._snapshot.state)
             self.at = at
 
@@ -44,7 +47,9 @@ class Along:
         """What the engine suggests here where nothing stands after the cursor, best first."""
         last = self._text[self.at - 1] if self.at else ord("\n")
         progress = Progress(until=until, after_cursor=b"", last=last)
-        return alone(self._runtime, search.search(self._snapshot, progress, options))
+        draft = self._drafts.of(Document("", self._path, self._text[: self.at], b""))
+        work = search.search(self._snapshot, progress, options, draft)
+        return alone(self._runtime, work)
 
     def _read(self, start: int, stop: int, state: State) -> Snapshot:
         """Reads symbols of the file; the memories are those for what may follow."""

@@ -1,0 +1,54 @@
+"""Guesses of what a search will write."""
+
+from __future__ import annotations
+
+from foretype_server.documents import Document
+from foretype_server.drafts import Drafts
+from foretype_server.search import DRAFTED
+
+PREFIX = b"/** Where many animals live. */\nclass Zoo {\n    int gor"
+WRITTEN = b"illas = 0; // of all"
+
+
+def _document(prefix: bytes, path: str = "Zoo.java") -> Document:
+    return Document("zoo", path, prefix, b"")
+
+
+def _after_a_suggestion() -> Drafts:
+    drafts = Drafts()
+    drafts.of(_document(PREFIX)).keep(WRITTEN)
+    return drafts
+
+
+def test_who_types_along_a_suggestion_is_expected_to_go_on() -> None:
+    draft = _after_a_suggestion().of(_document(PREFIX + b"ill"))
+    assert draft.after(b"") == b"as = 0; // of all"
+    assert draft.after(b"as =") == b" 0; // of all"
+
+
+def test_who_goes_back_is_expected_to_write_the_same_again() -> None:
+    draft = _after_a_suggestion().of(_document(PREFIX[:-3]))
+    assert draft.after(b"") == b"gor" + WRITTEN
+
+
+def test_nothing_is_guessed_of_what_is_new() -> None:
+    drafts = _after_a_suggestion()
+    assert drafts.of(_document(PREFIX + b"x")).after(b"") == b""
+    assert drafts.of(_document(PREFIX + b"ill")).after(b"x") == b""
+    assert drafts.of(_document(PREFIX + b"ill", "Cage.java")).after(b"") == b""
+    assert drafts.of(_document(PREFIX[:8])).after(b"") == b""
+
+
+def test_what_followed_the_same_bytes_last_time_is_expected_again() -> None:
+    text = b"int keepers = 1;\nint keepers = 2;\nint keep"
+    draft = Drafts().of(_document(text))
+    assert draft.after(b"") == b"ers = 2;\nint keep"[:DRAFTED]
+    assert draft.after(b"ers = ") == b"2;\nint keep"
+    assert draft.after(b"ing") == b""
+
+
+def test_the_last_suggestion_goes_before_what_stands_in_the_text() -> None:
+    text = b"int keepers = 1;\nint keep"
+    drafts = Drafts()
+    drafts.of(_document(text)).keep(b"ing")
+    assert drafts.of(_document(text)).after(b"") == b"ing"
