@@ -13,13 +13,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from foretype_server.documents import Document
-from foretype_server.search import DRAFTED
 
 MAX_TEXTS = 64  # whose last suggestions are at hand; the oldest leave
 WITHIN = 2**16
 """Bytes before the cursor in which the same context is sought."""
-CONTEXTS = (16, 8)
-"""Bytes: such contexts are sought, the longer one first."""
+CONTEXTS = (12, 6, 4)
+"""Bytes: such contexts are sought, the longest first; of what followed, as many are guessed."""
 _SAME = 32  # bytes before a suggestion that tell whether it was one for this place
 
 
@@ -86,5 +85,5 @@ class Draft:
         for length in CONTEXTS:
             at = text.rfind(context[-length:], first, len(text) - 1)
             if at >= 0:
-                return text[at + length :][:DRAFTED]
+                return text[at + length :][:length]
         return b""
