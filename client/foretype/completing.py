@@ -190,7 +190,7 @@ def _lengthen(
 
 
 def stop_name(stop: pb.Stop.ValueType) -> str:
-    """`boundary`, `length`, `confidence`, `end_of_file` or `suffix`."""
+    """`boundary`, `length`, `confidence`, `end_of_file`, `suffix` or `repetition`."""
     return pb.Stop.Name(stop).removeprefix("STOP_").lower()
 
 

@@ -11,6 +11,8 @@ _OPENING, _CLOSING = b"([{", b")]}"
 _QUOTES = b"\"'"
 _LINE_ENDS = b"\r\n"
 _BLANKS = b" \t"
+_REPEATED = 16  # bytes that the same ones, three times in a row, cover to be a repetition
+_RULED = 64  # of the same byte in a row; fewer are rules of comments, and columns
 _STANDS_ALREADY = b")]}>\"';,"  # what editors put after the cursor by themselves
 
 
@@ -24,6 +26,30 @@ def ends_token(before: int, after: int) -> bool:
     if after in _BLANKS:
         return False
     return not (is_word(before) and is_word(after))
+
+
+def first_of_repeated(written: bytes) -> int | None:
+    """As much of a continuation as it said once, if it has begun to repeat itself: its end is
+    the same bytes three times in a row, or one byte very often. It never recovers from that."""
+    end = len(written)
+    seen = written[-(_REPEATED // 2) :]  # comes again at the distance of every repetition
+    at = written.rfind(seen, 0, end - 1) if end >= _REPEATED else -1
+    while at >= 0:
+        period = end - len(seen) - at
+        length = max(_REPEATED, 3 * period) if period > 1 else _RULED
+        tail = written[-length:]
+        alike = len(tail) == length and tail[period:] == tail[:-period]
+        if alike and (period == 1) == (len(set(tail)) == 1):
+            return _end_of_word(written, end - length + (period if period > 1 else 0))
+        at = written.rfind(seen, 0, at + len(seen) - 1)
+    return None
+
+
+def _end_of_word(text: bytes, length: int) -> int:
+    """So many bytes, less a word that goes on behind them and white space."""
+    while length and is_word(text[length - 1]) and is_word(text[length]):
+        length -= 1
+    return len(text[:length].rstrip())
 
 
 @dataclass(frozen=True)

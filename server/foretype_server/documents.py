@@ -40,7 +40,7 @@ class Timings:
     queue: float = 0.0
     read: float = 0.0
     search: float = 0.0
-    search_steps: int = 0  # of the network
+    search_runs: int = 0  # of the network
     read_bytes: int = 0
     context_bytes: int = 0  # before the cursor: what the answer rests on
 

@@ -218,7 +218,7 @@ def _timed(timings: Timings, search: Generator[Y, Read, T]) -> Generator[Y, Read
     try:
         event = next(search)
         while True:
-            timings.search_steps += isinstance(event, Piece)
+            timings.search_runs += isinstance(event, Piece)
             event = search.send((yield event))
     except StopIteration as end:
         return end.value

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_STEPS = (1, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560)
+_RUNS = (1, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560)
 _CALL = ("grpc_type", "grpc_service", "grpc_method")
 
 
@@ -46,9 +46,9 @@ class Metrics(Observer, CallObserver):
             registry=registry,
         )
         self._search = Histogram(
-            "foretype_search_steps",
-            "Steps of the network that a search took.",
-            buckets=_STEPS,
+            "foretype_search_runs",
+            "Runs of the network that a search took.",
+            buckets=_RUNS,
             registry=registry,
         )
         self._prefix = Counter(
@@ -79,7 +79,7 @@ class Metrics(Observer, CallObserver):
 
     def has_answered(self, timings: Timings) -> None:
         self._queue.observe(timings.queue)
-        self._search.observe(timings.search_steps)
+        self._search.observe(timings.search_runs)
         self._prefix.labels("known").inc(timings.context_bytes - timings.read_bytes)
         self._prefix.labels("read").inc(timings.read_bytes)
 

@@ -13,13 +13,13 @@ import numpy.typing as npt
 from foretype_models import alphabet
 from foretype_models.runtime import Piece, Read
 from foretype_server import utf8
-from foretype_server.boundaries import Progress, ends_token
+from foretype_server.boundaries import Progress, ends_token, first_of_repeated
 from foretype_server.states import Snapshot
 
 DRAFTED = 16
 """Bytes that a run reads at most where some of them are guessed."""
 
-Stop = Literal["boundary", "length", "confidence", "end of file", "suffix"]
+Stop = Literal["boundary", "length", "confidence", "end of file", "suffix", "repetition"]
 LogProbs = npt.NDArray[np.float32]
 
 
@@ -235,6 +235,8 @@ def _end(
         return hypothesis.ended(reason, length, log_prob)
     if length >= options.length:
         return hypothesis.ended("length", length)
+    if (once := first_of_repeated(hypothesis.written)) is not None:
+        return hypothesis.ended("repetition", once)
     if options.confidence and hypothesis.log_prob + log_prob < math.log(options.confidence):
         last = hypothesis.written[-1:] or b" "
         sure = length if length and ends_token(last[0], symbol) else hypothesis.sure

@@ -60,6 +60,7 @@ _STOPS: dict[Stop, pb.Stop.ValueType] = {
     "confidence": pb.STOP_CONFIDENCE,
     "end of file": pb.STOP_END_OF_FILE,
     "suffix": pb.STOP_SUFFIX,
+    "repetition": pb.STOP_REPETITION,
 }
 _log = logging.getLogger(__name__)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from foretype_server.boundaries import Progress, Until, ends_token
+from foretype_server.boundaries import Progress, Until, ends_token, first_of_repeated
 
 
 def _cut(text: str, until: Until, after_cursor: str = "", last: str = " ") -> str:
@@ -77,3 +79,44 @@ def test_blanks_belong_to_the_token_before_them() -> None:
     text = "int  x=y ;"
     ends = [i for i in range(1, len(text)) if ends_token(ord(text[i - 1]), ord(text[i]))]
     assert [text[:end] for end in ends] == ["int  ", "int  x", "int  x=", "int  x=y "]
+
+
+def _once(text: str) -> str | None:
+    """What is left of the text as soon as it repeats itself, None if it does not."""
+    written = text.encode()
+    ends = (first_of_repeated(written[:end]) for end in range(len(written) + 1))
+    found = next((end for end in ends if end is not None), None)
+    return None if found is None else written[:found].decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "once"),
+    [
+        ("a set of" + " a set of" * 3, "a set of"),
+        ('x + ", " + y' + ' + ", " + y' * 2, 'x + ", " + y'),
+        ("int[] a = {" + "0, " * 6, "int[] a = {0,"),
+        ("// " + "-=" * 8, "// -="),
+        ("/" + "*" * 64, "/"),
+        ("x = 1;" + " " * 64, "x = 1;"),
+        (" " * 64, ""),
+        ("zoologists" * 3, ""),
+        ("grün " * 4, "grün"),
+    ],
+)
+def test_a_continuation_that_repeats_itself_ends_after_the_first_time(text: str, once: str) -> None:
+    assert _once(text) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "abcabcabc", "get(a, b); get(a, b);", "/" + "*" * 63, "x" + " " * 40 + "= 1"],
+)
+def test_what_stands_twice_and_rules_are_no_repetitions(text: str) -> None:
+    assert _once(text) is None
+
+
+@given(st.text(max_size=20), st.text(min_size=6, max_size=20))
+def test_every_repetition_is_found(before: str, unit: str) -> None:
+    once = _once(before + 3 * unit)
+    assert once is not None or len(set(unit.encode())) == 1
+    assert (before + unit).startswith(once or "")

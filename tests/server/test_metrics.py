@@ -79,7 +79,7 @@ def test_calls_and_the_engines_work_are_counted_and_no_text_is_told(
     length = len(DOCUMENT.prefix)
     assert ({"how": "read"}, length) in samples["foretype_prefix_bytes_total"]
     assert ({"how": "known"}, 2 * length) in samples["foretype_prefix_bytes_total"]
-    [(_, searches)] = samples["foretype_search_steps_count"]
+    [(_, searches)] = samples["foretype_search_runs_count"]
     assert searches == 3
     [(_, steps)] = samples["foretype_steps_total"]
     assert steps > length

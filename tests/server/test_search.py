@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foretype_models import alphabet
+from foretype_models.architecture import Architecture
 from foretype_models.inputs import Ngrams
 from foretype_models.network import Network
 from foretype_models.runtime import Runtime
@@ -46,6 +47,13 @@ def _search(
     options = Options(candidates, length, confidence)
     work = search.search(_after(runtime, prefix), Progress(until, b""), options)
     return alone(runtime, work)
+
+
+def _unlearned(architecture: Architecture) -> Runtime:
+    torch.manual_seed(1)
+    network = Network(architecture).eval()
+    file = SourceFile(PATH, PREFIX.encode())
+    return Runtime(make_bundle(network, Ngrams.empty(), Identity("raw", "", 1, {}), [file]))
 
 
 def test_it_completes_what_all_files_have_in_common(runtime: Runtime) -> None:
@@ -164,18 +172,32 @@ def test_the_length_is_a_bound_in_bytes(runtime: Runtime) -> None:
 
 def test_a_character_that_the_bound_cuts_is_left_out(runtime: Runtime) -> None:
     """A network that has learned nothing writes any characters, most of them of several bytes."""
-    torch.manual_seed(1)
-    network = Network(runtime.architecture).eval()
-    file = SourceFile(PATH, PREFIX.encode())
-    made = make_bundle(network, Ngrams.empty(), Identity("raw", "", 1, {}), [file])
+    unlearned = _unlearned(runtime.architecture)
     of_several_bytes = 0
     for length in range(1, 12):
-        for candidate in _search(Runtime(made), candidates=5, length=length):
+        for candidate in _search(unlearned, candidates=5, length=length):
             written = candidate.text.encode()
             assert len(written) <= length
             assert len(candidate.confidences) == len(candidate.text)
             of_several_bytes += len(written) > len(candidate.text)
     assert of_several_bytes
+
+
+def test_a_continuation_that_repeats_itself_says_it_once(runtime: Runtime) -> None:
+    """A network that has learned nothing falls into a loop."""
+    unlearned = _unlearned(runtime.architecture)
+    [candidate] = _search(unlearned, until="block")
+    assert candidate.stop == "repetition"
+
+    options, start = Options(1, 200, 0.0), _after(unlearned, PREFIX)
+    parts, rest = events_and_result(
+        unlearned, search.stream(start, Progress("block", b""), options)
+    )
+    *characters, stop = [item for part in [*parts, rest] for item in part]
+    sent = "".join(c.text for c in characters if isinstance(c, Character))
+    assert stop == "repetition"
+    assert sent.startswith(candidate.text)
+    assert len(sent) > len(candidate.text)  # what was sent cannot be taken back
 
 
 def test_predictions_are_characters_and_sum_to_less_than_one(runtime: Runtime) -> None:

@@ -68,6 +68,10 @@ class _StopEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stop.ValueType],
     """The model holds that the file ends here."""
     STOP_SUFFIX: _Stop.ValueType  # 5
     """What would follow stands after the cursor already."""
+    STOP_REPETITION: _Stop.ValueType  # 6
+    """It began to repeat itself. A candidate is cut back to the first time; a stream keeps what
+    it has sent.
+    """
 
 class Stop(_Stop, metaclass=_StopEnumTypeWrapper):
     """Why a continuation ends."""
@@ -83,6 +87,10 @@ STOP_END_OF_FILE: Stop.ValueType  # 4
 """The model holds that the file ends here."""
 STOP_SUFFIX: Stop.ValueType  # 5
 """What would follow stands after the cursor already."""
+STOP_REPETITION: Stop.ValueType  # 6
+"""It began to repeat itself. A candidate is cut back to the first time; a stream keeps what
+it has sent.
+"""
 Global___Stop: _TypeAlias = Stop  # noqa: Y015
 
 @_typing.final

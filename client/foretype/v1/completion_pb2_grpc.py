@@ -36,7 +36,7 @@ class CompletionStub:
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
     DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
-    compute within one step of the network.
+    compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
     def __init__(self, channel):
@@ -78,7 +78,7 @@ class CompletionServicer:
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
     DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
-    compute within one step of the network.
+    compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
     def Complete(self, request, context):
@@ -151,7 +151,7 @@ class Completion:
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
     DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
-    compute within one step of the network.
+    compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
     @staticmethod

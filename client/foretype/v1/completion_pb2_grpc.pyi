@@ -37,7 +37,7 @@ class CompletionStub:
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
     DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
-    compute within one step of the network.
+    compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
     @_typing.overload
@@ -65,7 +65,7 @@ class CompletionAsyncStub(CompletionStub):
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
     DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
-    compute within one step of the network.
+    compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -89,7 +89,7 @@ class CompletionServicer(metaclass=_abc_1.ABCMeta):
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
     DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
-    compute within one step of the network.
+    compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
     @_abc_1.abstractmethod

@@ -49,7 +49,7 @@ class RememberRequest(_message.Message):
     WORKSPACE_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
-    """As in Document. At most 1,024 bytes."""
+    """As in Document, but not empty. At most 1,024 bytes."""
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextDocument]:
         """At most 10,000."""
@@ -183,7 +183,7 @@ class WorkspaceMemory(_message.Message):
     TEXT_BYTES_LIMIT_FIELD_NUMBER: _builtins.int
     IS_READ_FIELD_NUMBER: _builtins.int
     documents: _builtins.int
-    """How many are in it, and their length in bytes of UTF-8."""
+    """How many are in it, and their length in bytes of UTF-8, with that of their paths."""
     text_bytes: _builtins.int
     left_out: _builtins.int
     """How many were given and did not fit."""
