@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
@@ -21,12 +22,13 @@ from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import Compute
 from foretype_server.documents import Document, Limits, Timings
-from foretype_server.drafts import Draft, Drafts
+from foretype_server.drafts import Drafts
+from foretype_server.names import Names
 from foretype_server.observer import NO_OBSERVER, Observer
 from foretype_server.reading import Reader
 from foretype_server.recall import memory_lengths
-from foretype_server.search import Candidate, Character, Stop
-from foretype_server.states import BLOCK
+from foretype_server.search import Candidate, Character, Cursor, Stop
+from foretype_server.states import BLOCK, Snapshot
 from foretype_server.workspaces import Workspaces
 
 T = TypeVar("T")
@@ -110,8 +112,8 @@ class Engine:
 
         def work() -> Generator[Piece, Read, list[Candidate]]:
             start = yield from self._reader.read(document, limits.whole_prefix, timings)
-            progress, draft = _progress(document, limits.until), self._draft(document)
-            work = search.search(start, progress, limits.options, draft)
+            cursor = self._cursor(start, document, limits.until)
+            work = search.search(cursor, limits.options)
             found = yield from _timed(timings, work)
             self._observer.has_answered(timings)
             if found:
@@ -127,17 +129,23 @@ class Engine:
 
         def work() -> Generator[Piece | list[Character | Stop], Read, list[Character | Stop]]:
             start = yield from self._reader.read(document, limits.whole_prefix, timings)
-            progress, draft = _progress(document, limits.until), self._draft(document)
-            work = search.stream(start, progress, limits.options, draft)
+            cursor = self._cursor(start, document, limits.until)
+            work = search.stream(cursor, limits.options)
             found = yield from _timed(timings, work)
             self._observer.has_answered(timings)
             return found
 
         return self._compute.stream(work())
 
-    def _draft(self, document: Document) -> Draft | None:
-        """None where reading many bytes in one run might change an answer."""
-        return self._drafts.of(document) if self.runtime.is_exact else None
+    def _cursor(self, start: Snapshot, document: Document, until: Until) -> Cursor:
+        names = Names(
+            document.prefix,
+            document.suffix,
+            partial(self.workspaces.knows_name, document.workspace),
+        )
+        # Reading many bytes in one run must not change an answer.
+        draft = self._drafts.of(document) if self.runtime.is_exact else None
+        return Cursor(start, _progress(document, until), names, draft)
 
     async def predict(
         self, document: Document, count: int, timings: Timings

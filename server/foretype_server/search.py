@@ -13,11 +13,15 @@ import numpy.typing as npt
 from foretype_models import alphabet
 from foretype_models.runtime import Piece, Read
 from foretype_server import utf8
-from foretype_server.boundaries import Progress, ends_token, first_of_repeated
+from foretype_server.boundaries import Progress, ends_token, first_of_repeated, is_word
 from foretype_server.states import Snapshot
 
 DRAFTED = 16
 """Bytes that a run reads at most where some of them are guessed."""
+
+SURE_OF_NEW = 0.5
+"""Below this probability a name that is not known is not suggested where there is a bound on
+confidence: it must be more likely than not."""
 
 Stop = Literal["boundary", "length", "confidence", "end of file", "suffix", "repetition"]
 LogProbs = npt.NDArray[np.float32]
@@ -89,7 +93,7 @@ class _Finished:
 
     def add(self, candidate: Candidate) -> None:
         known = self.by_text.get(candidate.text)
-        if candidate.text and (known is None or known.log_prob < candidate.log_prob):
+        if candidate.text.strip() and (known is None or known.log_prob < candidate.log_prob):
             self.by_text[candidate.text] = candidate
 
     def best(self) -> list[Candidate]:
@@ -114,25 +118,44 @@ class Draft(Protocol):
         ...
 
 
-def search(
-    start: Snapshot, progress: Progress, options: Options, draft: Draft | None = None
-) -> Generator[Piece, Read, list[Candidate]]:
+class Names(Protocol):
+    """Those that are known at the cursor (see `names.py`)."""
+
+    @property
+    def begun(self) -> bytes:
+        """What of a word stands right before the cursor."""
+        ...
+
+    def __contains__(self, name: bytes) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a search begins, and what is known there."""
+
+    snapshot: Snapshot
+    progress: Progress
+    names: Names | None = None  # all, if None
+    draft: Draft | None = None  # of the single candidate: makes it faster and changes nothing
+
+
+def search(cursor: Cursor, options: Options) -> Generator[Piece, Read, list[Candidate]]:
     """The most probable continuations, best first; yields each piece that the network is to
     read, and is sent what came of it.
 
     A beam as wide as the number of candidates. For one candidate this is the greedy
-    continuation, the one that `stream` gives character by character; a `draft` of it makes
-    it faster and changes nothing.
+    continuation, the one that `stream` gives character by character.
     """
+    start, progress = cursor.snapshot, cursor.progress
     if options.candidates == 1:
-        greedy = _Greedy(start, progress, options, draft)
+        greedy = _Greedy(cursor, options)
         while greedy.end is None:
             greedy.go_on((yield greedy.piece()))
-        return [greedy.end] if greedy.end.text else []
-    finished = _Finished(options.candidates)
+        return [greedy.end] if greedy.end.text.strip() else []
+    ends, finished = _Ends(options, cursor.names), _Finished(options.candidates)
     live, state, log_probs = [_Hypothesis(progress)], start.state, start.log_probs[None]
     while live:
-        expansions = _expand(live, log_probs, options, finished)
+        expansions = _expand(live, log_probs, ends, finished)
         if not expansions:
             break
         live = [hypothesis for _, hypothesis in expansions]
@@ -149,13 +172,12 @@ class _Greedy:
     Bytes that are guessed are read along, and so many decisions made at once.
     """
 
-    def __init__(
-        self, start: Snapshot, progress: Progress, options: Options, draft: Draft | None
-    ) -> None:
-        self.hypothesis = _Hypothesis(progress)
+    def __init__(self, cursor: Cursor, options: Options) -> None:
+        self.hypothesis = _Hypothesis(cursor.progress)
         self.end: Candidate | None = None
-        self._options = options
-        self._draft = draft
+        self._ends = _Ends(options, cursor.names)
+        self._draft = cursor.draft
+        start = cursor.snapshot
         self._memories = start.memories
         self._state, self._read = start.state, 0  # after so many of the bytes written
         self._guess = b""
@@ -186,7 +208,7 @@ class _Greedy:
         for at, log_probs in enumerate(expected):
             [symbol] = _best_symbols(self.hypothesis, log_probs, 1)
             log_prob = float(log_probs[symbol])
-            self.end = _end(self.hypothesis, symbol, log_prob, self._options)
+            self.end = self._ends.before(symbol, log_prob, self.hypothesis)
             if self.end is not None:
                 if self._draft is not None:
                     self._draft.keep(self.written)
@@ -198,21 +220,26 @@ class _Greedy:
 
 
 def _expand(
-    live: list[_Hypothesis], log_probs: LogProbs, options: Options, finished: _Finished
+    live: list[_Hypothesis],
+    log_probs: LogProbs,
+    ends: _Ends,
+    finished: _Finished,
 ) -> list[tuple[int, _Hypothesis]]:
     """The best continuations by one byte with the number of their parent; what ends is
     added to `finished`."""
     found: list[tuple[int, _Hypothesis]] = []
     for parent, hypothesis in enumerate(live):
-        for symbol in _best_symbols(hypothesis, log_probs[parent], options.candidates):
+        for symbol in _best_symbols(hypothesis, log_probs[parent], ends.options.candidates):
             log_prob = float(log_probs[parent, symbol])
-            end = _end(hypothesis, symbol, log_prob, options)
+            end = ends.before(symbol, log_prob, hypothesis)
             if end is not None:
                 finished.add(end)
             else:
                 found.append((parent, hypothesis.then(symbol, log_prob)))
     found.sort(key=lambda pair: (-pair[1].log_prob, pair[1].written))
-    return [pair for pair in found[: options.candidates] if not finished.beaten(pair[1].log_prob)]
+    return [
+        pair for pair in found[: ends.options.candidates] if not finished.beaten(pair[1].log_prob)
+    ]
 
 
 def _best_symbols(hypothesis: _Hypothesis, log_probs: LogProbs, count: int) -> list[int]:
@@ -224,24 +251,45 @@ def _best_symbols(hypothesis: _Hypothesis, log_probs: LogProbs, count: int) -> l
     return [int(symbol) for symbol in np.argsort(-masked, kind="stable")[:count]]
 
 
-def _end(
-    hypothesis: _Hypothesis, symbol: int, log_prob: float, options: Options
-) -> Candidate | None:
-    """The candidate that the hypothesis is if it ends where this symbol would come next."""
-    length = len(hypothesis.written)
-    if symbol >= alphabet.BYTES:
-        return hypothesis.ended("end of file", length, log_prob)
-    if reason := hypothesis.progress.ends_before(symbol):
-        return hypothesis.ended(reason, length, log_prob)
-    if length >= options.length:
-        return hypothesis.ended("length", length)
-    if (once := first_of_repeated(hypothesis.written)) is not None:
-        return hypothesis.ended("repetition", once)
-    if options.confidence and hypothesis.log_prob + log_prob < math.log(options.confidence):
-        last = hypothesis.written[-1:] or b" "
-        sure = length if length and ends_token(last[0], symbol) else hypothesis.sure
-        return hypothesis.ended("confidence", sure)
-    return None
+@dataclass(frozen=True)
+class _Ends:
+    """Where continuations end."""
+
+    options: Options
+    names: Names | None
+
+    def before(self, symbol: int, log_prob: float, hypothesis: _Hypothesis) -> Candidate | None:
+        """The candidate that the hypothesis is if it ends where this symbol would come next."""
+        length, bound = len(hypothesis.written), self.options.confidence
+        if bound and (unsure := self._unsure_name(hypothesis, symbol)) is not None:
+            return hypothesis.ended("confidence", unsure)
+        if symbol >= alphabet.BYTES:
+            return hypothesis.ended("end of file", length, log_prob)
+        if reason := hypothesis.progress.ends_before(symbol):
+            return hypothesis.ended(reason, length, log_prob)
+        if length >= self.options.length:
+            return hypothesis.ended("length", length)
+        if (once := first_of_repeated(hypothesis.written)) is not None:
+            return hypothesis.ended("repetition", once)
+        if bound and hypothesis.log_prob + log_prob < math.log(bound):
+            last = hypothesis.written[-1:] or b" "
+            sure = length if length and ends_token(last[0], symbol) else hypothesis.sure
+            return hypothesis.ended("confidence", sure)
+        return None
+
+    def _unsure_name(self, hypothesis: _Hypothesis, symbol: int) -> int | None:
+        """Where a name begins that ends before this symbol, if it is neither known nor sure
+        enough."""
+        if self.names is None or (symbol < alphabet.BYTES and is_word(symbol)):
+            return None
+        written = hypothesis.written
+        start = len(written)
+        while start and is_word(written[start - 1]):
+            start -= 1
+        if math.fsum(hypothesis.log_probs[start:]) >= math.log(SURE_OF_NEW):
+            return None
+        name = written[start:] if start else self.names.begun + written
+        return None if name[:1].isdigit() or name in self.names else start
 
 
 @dataclass(frozen=True)
@@ -253,14 +301,14 @@ class Character:
 
 
 def stream(
-    start: Snapshot, progress: Progress, options: Options, draft: Draft | None = None
+    cursor: Cursor, options: Options
 ) -> Generator[Piece | list[Character | Stop], Read, list[Character | Stop]]:
     """The greedy continuation, yielded as its characters are decided; at last why it ended.
     Between them come the pieces that are to be read, as from `search`.
 
     With a bound on confidence a character is decided when its token is; without one at once.
     """
-    greedy = _Greedy(start, progress, replace(options, candidates=1), draft)
+    greedy = _Greedy(cursor, replace(options, candidates=1))
     sent = 0  # characters
     while greedy.end is None:
         decided = greedy.hypothesis.sure if options.confidence else len(greedy.written)

@@ -14,6 +14,8 @@ from foretype_models import alphabet, inputs
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import CLASSES, Contexts, Found, Memory, Ngrams, confidence_class
 from foretype_models.memory import run_starts
+from foretype_server import names
+from foretype_server.names import Hashes
 
 MAX_BYTES = 8 * 2**20
 """Of text and paths in one workspace: code of this length has a table of some 60 MB."""
@@ -38,6 +40,7 @@ class Table:
     ngrams: Ngrams
     owners: npt.NDArray[np.uint16]  # of each context: the number of a file, or _MANY
     files: Mapping[str, int]  # numbers by path
+    names: Hashes  # that stand in the files
 
     def without(self, path: str) -> Memory:
         """What it knows from other files than this one."""
@@ -86,7 +89,8 @@ def count(lengths: tuple[int, ...], texts: Mapping[str, bytes]) -> Table:
     if len(first) > MAX_CONTEXTS:  # those seen most often, and of these the surest
         confidence = (predictions[first] % CLASSES).astype(np.int8)
         first = first[np.sort(np.argsort(-confidence, kind="stable")[:MAX_CONTEXTS])]
-    return Table(Ngrams(contexts[first], predictions[first]), owners[first], files)
+    counted = Ngrams(contexts[first], predictions[first])
+    return Table(counted, owners[first], files, names.hashes(texts.values()))
 
 
 def _count_length(
@@ -257,6 +261,11 @@ def others(tables: tuple[Table, ...], path: str) -> Memory | None:
     return _Nearest(tuple(table.without(path) for table in tables)) if tables else None
 
 
+def stands_in(tables: tuple[Table, ...], name: bytes) -> bool:
+    """Whether a name stands in one of the files that were counted."""
+    return any(names.among(table.names, name) for table in tables)
+
+
 @dataclass
 class _Entry:
     workspace: Workspace
@@ -329,6 +338,13 @@ class Workspaces:
             self._entries.move_to_end(name)
             memory = others(entry.tables, path)
             return Project(entry.generation, memory, entry.since) if memory else None
+
+    def knows_name(self, workspace: str, name: bytes) -> bool:
+        """Whether a name stands in one of its files."""
+        with self._lock:
+            entry = self._entries.get(workspace)
+            tables = entry.tables if entry else ()
+        return stands_in(tables, name)
 
     def _entry(self, name: str, make: bool = False) -> _Entry | None:
         with self._lock:

@@ -13,6 +13,7 @@ import pytest
 from foretype.client import Client, Document, InvalidRequest, Limits
 from foretype_server.calls import Call, CallLog
 from tests.conftest import FORETYPE
+from tests.server.work import give_up
 
 DOCUMENT = Document(
     path="src/main/java/org/example/zoo/Gorilla0.java",
@@ -31,8 +32,7 @@ def test_each_call_has_a_line_and_no_text_is_told(tiny_model: Path, tmp_path: Pa
             client.wait_until_serving()
             client.complete(DOCUMENT)
             sent = len(list(client.stream(DOCUMENT)))
-            next(stream := client.stream(DOCUMENT, Limits(length=2000)))
-            stream.close()
+            give_up(listen)
             with pytest.raises(InvalidRequest):
                 client.complete(DOCUMENT, Limits(confidence=2))
             client.models()

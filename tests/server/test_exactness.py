@@ -26,7 +26,7 @@ from foretype_server.documents import Document, Timings
 from foretype_server.drafts import Drafts
 from foretype_server.reading import Reader
 from foretype_server.recall import memory_lengths
-from foretype_server.search import Candidate, Options
+from foretype_server.search import Candidate, Cursor, Options
 from foretype_server.states import Snapshot
 from foretype_server.workspaces import Workspaces
 from tests.server.test_engine import TEXT
@@ -106,8 +106,9 @@ class Editing(RuleBasedStateMachine):
         document = Document(*self._file, prefix, b"")
         snapshot = alone(self._runtime, reader.read(document, True, Timings()))
         options = Options(candidates=1, length=6, confidence=0)
-        progress, draft = Progress("line", b""), drafts and drafts.of(document)
-        found = alone(self._runtime, search.search(snapshot, progress, options, draft))
+        draft = drafts and drafts.of(document)
+        cursor = Cursor(snapshot, Progress("line", b""), draft=draft)
+        found = alone(self._runtime, search.search(cursor, options))
         return document, snapshot, found
 
 

@@ -6,7 +6,6 @@ import re
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, cast
 from urllib.request import urlopen
 
 import grpc
@@ -14,8 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from foretype.client import Client, Document, InvalidRequest, Limits
-from foretype.v1 import completion_pb2 as pb
 from tests.conftest import FORETYPE
+from tests.server.work import give_up
 
 pytestmark = pytest.mark.e2e
 
@@ -106,12 +105,10 @@ def test_what_the_engine_holds_is_told_of_the_one_that_serves(counted: tuple[Cli
 
 def test_a_call_that_is_given_up_is_counted_as_such(counted: tuple[Client, str]) -> None:
     client, url = counted
-    stream = client.stream(DOCUMENT, Limits(length=2000, until=pb.BOUNDARY_BLOCK))
-    next(stream)
-    cast(Any, stream).close()
+    give_up(client.address)
     client.complete(DOCUMENT)  # by now the other has ended
     code = grpc.StatusCode.CANCELLED.name
-    assert (STREAM | {"grpc_code": code}, 1) in _metrics(url)[1]["grpc_server_handled_total"]
+    assert (COMPLETE | {"grpc_code": code}, 1) in _metrics(url)[1]["grpc_server_handled_total"]
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "127.0.0.1", "unix:s", "example.org:80"])

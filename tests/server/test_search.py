@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -19,8 +19,9 @@ from foretype_models.runtime import Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import alone
+from foretype_server.names import Names
 from foretype_server.observer import Observer
-from foretype_server.search import Candidate, Character, Options
+from foretype_server.search import Candidate, Character, Cursor, Options
 from foretype_server.states import Snapshot
 from foretype_training.bundling import Identity, make_bundle
 from foretype_training.corpus import SourceFile
@@ -43,9 +44,10 @@ def _search(
     candidates: int = 1,
     length: int = 200,
     confidence: float = 0.0,
+    names: Names | None = None,
 ) -> list[Candidate]:
     options = Options(candidates, length, confidence)
-    work = search.search(_after(runtime, prefix), Progress(until, b""), options)
+    work = search.search(Cursor(_after(runtime, prefix), Progress(until, b""), names), options)
     return alone(runtime, work)
 
 
@@ -102,16 +104,17 @@ def test_whatever_is_guessed_the_same_is_found(
     runtime: Runtime, confidence: float, data: st.DataObject
 ) -> None:
     options = Options(1, 60, confidence)
-    start, progress = _after(runtime, PREFIX), Progress("block", b"")
-    expected = alone(runtime, search.search(start, progress, options))
+    cursor = Cursor(_after(runtime, PREFIX), Progress("block", b""))
+    expected = alone(runtime, search.search(cursor, options))
     [candidate] = expected
     guesses = _Guesses(data, candidate.text.encode())
-    assert alone(runtime, search.search(start, progress, options, guesses)) == expected
+    assert alone(runtime, search.search(replace(cursor, draft=guesses), options)) == expected
     [written] = guesses.kept
     assert written.decode(errors="ignore").startswith(candidate.text)
 
     guesses = _Guesses(data, candidate.text.encode())
-    parts, rest = events_and_result(runtime, search.stream(start, progress, options, guesses))
+    work = search.stream(replace(cursor, draft=guesses), options)
+    parts, rest = events_and_result(runtime, work)
     *characters, stop = [item for part in [*parts, rest] for item in part]
     assert "".join(c.text for c in characters if isinstance(c, Character)) == candidate.text
     assert [c.probability for c in characters if isinstance(c, Character)] == candidate.confidences
@@ -136,7 +139,8 @@ def test_what_is_guessed_right_is_read_in_one_run(runtime: Runtime) -> None:
             self.runs += 1
 
     options, counting = Options(1, 200, 0.0), Counting()
-    work = search.search(_after(runtime, PREFIX), Progress("line", b""), options, Right())
+    cursor = Cursor(_after(runtime, PREFIX), Progress("line", b""), draft=Right())
+    work = search.search(cursor, options)
     assert alone(runtime, work, counting) == [candidate]
     assert counting.runs == 1
 
@@ -144,7 +148,7 @@ def test_what_is_guessed_right_is_read_in_one_run(runtime: Runtime) -> None:
 def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtime) -> None:
     [candidate] = _search(runtime)
     options = Options(1, 200, 0.0)
-    work = search.stream(_after(runtime, PREFIX), Progress("line", b""), options)
+    work = search.stream(Cursor(_after(runtime, PREFIX), Progress("line", b"")), options)
     parts, rest = events_and_result(runtime, work)
     *characters, stop = [item for part in [*parts, rest] for item in part]
     assert all(isinstance(item, Character) for item in characters)
@@ -162,6 +166,24 @@ def test_it_is_cut_at_the_end_of_a_token_before_it_becomes_unsure(runtime: Runti
 
 def test_nothing_is_suggested_where_nothing_is_sure(runtime: Runtime) -> None:
     assert _search(runtime, "qqq zzz", confidence=0.999) == []
+
+
+def test_a_name_that_stands_nowhere_must_be_more_likely_than_not(runtime: Runtime) -> None:
+    prefix = "package org.example.zoo;\n\nimport java.util.List;\n\nclass "
+    [candidate] = _search(runtime, prefix, confidence=0.01)
+    first, second = candidate.text.removesuffix(";").split(" ")
+    split = len(first) + 1
+    assert math.prod(candidate.confidences[: len(first)]) < search.SURE_OF_NEW
+    assert math.prod(candidate.confidences[split:-1]) < search.SURE_OF_NEW
+
+    def found(text: str, confidence: float) -> list[str]:
+        names = Names(f"{text} {prefix}".encode())
+        return [c.text for c in _search(runtime, prefix, confidence=confidence, names=names)]
+
+    assert found(f"{first} {second}", 0.01) == [candidate.text]
+    assert found(first, 0.01) == [candidate.text[:split]]
+    assert found(second, 0.01) == []
+    assert found("", 0.0) == [candidate.text]  # nothing is asked of it
 
 
 def test_the_length_is_a_bound_in_bytes(runtime: Runtime) -> None:
@@ -189,10 +211,8 @@ def test_a_continuation_that_repeats_itself_says_it_once(runtime: Runtime) -> No
     [candidate] = _search(unlearned, until="block")
     assert candidate.stop == "repetition"
 
-    options, start = Options(1, 200, 0.0), _after(unlearned, PREFIX)
-    parts, rest = events_and_result(
-        unlearned, search.stream(start, Progress("block", b""), options)
-    )
+    cursor = Cursor(_after(unlearned, PREFIX), Progress("block", b""))
+    parts, rest = events_and_result(unlearned, search.stream(cursor, Options(1, 200, 0.0)))
     *characters, stop = [item for part in [*parts, rest] for item in part]
     sent = "".join(c.text for c in characters if isinstance(c, Character))
     assert stop == "repetition"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from foretype_models.inputs import Memories
 from foretype_models.memory import Answers, TextMemory
 from foretype_models.runtime import Runtime, State
@@ -10,8 +12,10 @@ from foretype_server.boundaries import Progress, Until
 from foretype_server.compute import alone
 from foretype_server.documents import Document
 from foretype_server.drafts import Drafts
-from foretype_server.search import Candidate, Options
+from foretype_server.names import Names
+from foretype_server.search import Candidate, Cursor, Options
 from foretype_server.states import Snapshot
+from foretype_server.workspaces import stands_in
 from foretype_training.measure import Known
 
 LENGTH = 200
@@ -31,6 +35,7 @@ class Along:
         self._symbols = known.symbols[number]
         self._text_at = known.text_at[number]
         self._own, self._project = known.of(number)
+        self._stands_in_project = partial(stands_in, known.tables)
         lengths = runtime.architecture.ngrams
         # Whatever stands after a position it does not tell of that position.
         self._memory = None if self._own is None else TextMemory(lengths, self._symbols)
@@ -45,10 +50,12 @@ class Along:
 
     def suggestions(self, until: Until, options: Options) -> list[Candidate]:
         """What the engine suggests here where nothing stands after the cursor, best first."""
-        last = self._text[self.at - 1] if self.at else ord("\n")
-        progress = Progress(until=until, after_cursor=b"", last=last)
-        draft = self._drafts.of(Document("", self._path, self._text[: self.at], b""))
-        work = search.search(self._snapshot, progress, options, draft)
+        before = self._text[: self.at]
+        progress = Progress(until=until, after_cursor=b"", last=before[-1] if before else ord("\n"))
+        draft = self._drafts.of(Document("", self._path, before, b""))
+        # A network alone knows none, so that it may invent all.
+        names = None if self._memory is None else Names(before, elsewhere=self._stands_in_project)
+        work = search.search(Cursor(self._snapshot, progress, names, draft), options)
         return alone(self._runtime, work)
 
     def _read(self, start: int, stop: int, state: State) -> Snapshot:

@@ -14,7 +14,7 @@ from foretype_models.alphabet import Symbols
 from foretype_models.inputs import Found, Memories, Memory, side_by_side
 from foretype_models.memory import Answers
 from foretype_models.runtime import Runtime, State
-from foretype_server.workspaces import Workspace, others
+from foretype_server.workspaces import Table, Workspace, others
 from foretype_training.corpus import SourceFile, symbols
 from foretype_training.windows import Lanes, Window
 
@@ -115,6 +115,11 @@ class Known:
             return None, None
         own = memory.answers(self._lengths, self.symbols[number])
         return own, self._project(number) if self._setting == "project" else None
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """What was counted for the file that was asked for last, if its project's memory was."""
+        return self._workspace.tables
 
     def _project(self, number: int) -> Memory | None:
         file = self.files[number]

@@ -208,7 +208,9 @@ class Limits(_message.Message):
     """How many bytes of UTF-8 each may have at most: 1 to 2,000, by default 200."""
     confidence: _builtins.float
     """A continuation is cut before the product of its characters' probabilities falls below
-    this, at the last end of a token. 0 to 1, by default 0: never cut.
+    this, at the last end of a token; and, where this is above 0, before a name that stands
+    neither in the document nor in its workspace, unless that is more likely than not.
+    0 to 1, by default 0: never cut.
     """
     whole_prefix: _builtins.bool
     """Whether the whole prefix is to be read first, if that takes no longer than a request
