@@ -22,8 +22,9 @@ from scipy.special import log_ndtr
 from foretype_models import alphabet
 from foretype_models.runtime import Runtime
 from foretype_server.boundaries import Progress
+from foretype_server.candidates import Cursor, Options
 from foretype_server.compute import alone
-from foretype_server.search import Options, search
+from foretype_server.search import search
 from foretype_server.states import Snapshot
 from foretype_training.corpus import SourceFile
 from foretype_training.leaks import ALLOW
@@ -74,7 +75,8 @@ def is_drawn_out(runtime: Runtime, canary: Canary, candidates: int) -> bool:
     line: of one the greedy continuation, of several a beam's."""
     progress = Progress(until="line", after_cursor=b"", last=ord('"'))
     options = Options(candidates=candidates, length=2 * LENGTH, confidence=0.0)
-    found = alone(runtime, search(before_secret(runtime, canary), progress, options))
+    cursor = Cursor(before_secret(runtime, canary), progress)
+    found = alone(runtime, search(cursor, options))
     return any(canary.secret in candidate.text for candidate in found)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from foretype_server.boundaries import Until
-from foretype_server.search import Options
+from foretype_server.candidates import Options
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
+from foretype_server.candidates import Candidate, Cursor, Stop
 from foretype_server.compute import Compute
 from foretype_server.documents import Document, Limits, Timings
 from foretype_server.drafts import Drafts
@@ -27,7 +28,7 @@ from foretype_server.names import Names
 from foretype_server.observer import NO_OBSERVER, Observer
 from foretype_server.reading import Reader
 from foretype_server.recall import memory_lengths
-from foretype_server.search import Candidate, Character, Cursor, Stop
+from foretype_server.search import Character
 from foretype_server.states import BLOCK, Snapshot
 from foretype_server.workspaces import Workspaces
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1 import workspace_pb2
 from foretype_server.boundaries import Until
+from foretype_server.candidates import Options
 from foretype_server.documents import Document, Limits
 from foretype_server.errors import InvalidRequest
 from foretype_server.heads import Head, Heads
-from foretype_server.search import Options
 
 MAX_PATH = 1024  # bytes, as the lengths below
 MAX_TEXT = 4 * 2**20

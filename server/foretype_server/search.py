@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,8 @@ from foretype_models import alphabet
 from foretype_models.runtime import Piece, Read
 from foretype_server import utf8
 from foretype_server.boundaries import Progress, ends_token, first_of_repeated, is_word
+from foretype_server.candidates import Candidate, Cursor, Names, Options, Stop
+from foretype_server.rescoring import rescored
 from foretype_server.states import Snapshot
 
 DRAFTED = 16
@@ -23,27 +24,7 @@ SURE_OF_NEW = 0.5
 """Below this probability a name that is not known is not suggested where there is a bound on
 confidence: it must be more likely than not."""
 
-Stop = Literal["boundary", "length", "confidence", "end of file", "suffix", "repetition"]
 LogProbs = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Options:
-    """Bounds on a search, checked at the edge."""
-
-    candidates: int
-    length: int  # bytes
-    confidence: float  # below this product of probabilities a continuation is cut
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A finished continuation."""
-
-    text: str
-    log_prob: float  # of the text, and of its end where that is a boundary
-    confidences: list[float]  # one for each character
-    stop: Stop
 
 
 @dataclass(frozen=True)
@@ -106,46 +87,22 @@ class _Finished:
         return len(best) == self.wanted and best[-1].log_prob >= log_prob
 
 
-class Draft(Protocol):
-    """Guesses what a search will write (see `drafts.py`)."""
-
-    def after(self, written: bytes) -> bytes:
-        """What may come after this; nothing where there is no telling."""
-        ...
-
-    def keep(self, written: bytes) -> None:
-        """Is told at the end what was written, before it was cut."""
-        ...
-
-
-class Names(Protocol):
-    """Those that are known at the cursor (see `names.py`)."""
-
-    @property
-    def begun(self) -> bytes:
-        """What of a word stands right before the cursor."""
-        ...
-
-    def __contains__(self, name: bytes) -> bool: ...
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """Where a search begins, and what is known there."""
-
-    snapshot: Snapshot
-    progress: Progress
-    names: Names | None = None  # all, if None
-    draft: Draft | None = None  # of the single candidate: makes it faster and changes nothing
-
-
 def search(cursor: Cursor, options: Options) -> Generator[Piece, Read, list[Candidate]]:
     """The most probable continuations, best first; yields each piece that the network is to
     read, and is sent what came of it.
 
-    A beam as wide as the number of candidates. For one candidate this is the greedy
-    continuation, the one that `stream` gives character by character.
+    Where something stands after the cursor in its line, that decides how far they go.
     """
+    if not cursor.progress.after_cursor.strip():
+        return (yield from _found(cursor, options))
+    # It tells more of what is unlikely before it is seen than a bound on confidence would.
+    found = yield from _found(cursor, replace(options, confidence=0.0))
+    return (yield from rescored(cursor, found, options.confidence))
+
+
+def _found(cursor: Cursor, options: Options) -> Generator[Piece, Read, list[Candidate]]:
+    """A beam as wide as the number of candidates. For one candidate this is the greedy
+    continuation, the one that `stream` gives character by character."""
     start, progress = cursor.snapshot, cursor.progress
     if options.candidates == 1:
         greedy = _Greedy(cursor, options)

@@ -25,6 +25,7 @@ from foretype.v1 import (
 from foretype_models import registry
 from foretype_models.bundle import BundleError, Description
 from foretype_server import requests, workspaces
+from foretype_server.candidates import Candidate, Stop
 from foretype_server.documents import Timings
 from foretype_server.engine import Engine
 from foretype_server.errors import (
@@ -38,7 +39,7 @@ from foretype_server.errors import (
     UnknownHead,
 )
 from foretype_server.heads import Heads
-from foretype_server.search import Candidate, Character, Stop
+from foretype_server.search import Character
 from foretype_server.served import Loader, Served
 
 MAX_SECONDS = 120.0  # for one request, however long its own deadline

@@ -17,6 +17,7 @@ from foretype_models import alphabet, bundle
 from foretype_models.inputs import NO_MEMORIES, Contexts, Found, Memories
 from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Piece, Read, Runtime
+from foretype_server.candidates import Candidate, Options
 from foretype_server.compute import (
     Compute,
     _Job,  # pyright: ignore[reportPrivateUsage]
@@ -24,7 +25,7 @@ from foretype_server.compute import (
 from foretype_server.documents import Document, Limits, Timings
 from foretype_server.engine import Engine
 from foretype_server.errors import Overloaded
-from foretype_server.search import Candidate, Character, Options
+from foretype_server.search import Character
 from foretype_server.states import BLOCK
 
 PATH = "src/main/java/org/example/zoo/Gorilla0.java"

@@ -21,12 +21,12 @@ from foretype_models.bundle import Precision
 from foretype_models.runtime import Runtime
 from foretype_server import recall, search
 from foretype_server.boundaries import Progress
+from foretype_server.candidates import Candidate, Cursor, Options
 from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
 from foretype_server.drafts import Drafts
 from foretype_server.reading import Reader
 from foretype_server.recall import memory_lengths
-from foretype_server.search import Candidate, Cursor, Options
 from foretype_server.states import Snapshot
 from foretype_server.workspaces import Workspaces
 from tests.server.test_engine import TEXT

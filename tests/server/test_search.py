@@ -5,36 +5,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foretype_models import alphabet
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import Ngrams
 from foretype_models.network import Network
 from foretype_models.runtime import Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
+from foretype_server.candidates import Candidate, Cursor, Options
 from foretype_server.compute import alone
 from foretype_server.names import Names
 from foretype_server.observer import Observer
-from foretype_server.search import Candidate, Character, Cursor, Options
-from foretype_server.states import Snapshot
+from foretype_server.search import Character
 from foretype_training.bundling import Identity, make_bundle
 from foretype_training.corpus import SourceFile
-from tests.server.work import events_and_result
-
-PATH = "src/main/java/org/example/zoo/Gorilla0.java"
-PREFIX = "package org.example.zoo;\n\nimport java.util.List;\n\n/**\n * A Gorilla0 that lives"
-
-
-def _after(runtime: Runtime, text: str) -> Snapshot:
-    symbols = np.concatenate((alphabet.encode_path(PATH), alphabet.encode(text.encode())))
-    log_probs, state = runtime.read(symbols[:, None], runtime.initial_state())
-    return Snapshot(state, log_probs[-1, 0])
+from tests.server.work import PATH, PREFIX, after, events_and_result
 
 
 def _search(
@@ -47,7 +36,7 @@ def _search(
     names: Names | None = None,
 ) -> list[Candidate]:
     options = Options(candidates, length, confidence)
-    work = search.search(Cursor(_after(runtime, prefix), Progress(until, b""), names), options)
+    work = search.search(Cursor(after(runtime, prefix), Progress(until, b""), names), options)
     return alone(runtime, work)
 
 
@@ -104,7 +93,7 @@ def test_whatever_is_guessed_the_same_is_found(
     runtime: Runtime, confidence: float, data: st.DataObject
 ) -> None:
     options = Options(1, 60, confidence)
-    cursor = Cursor(_after(runtime, PREFIX), Progress("block", b""))
+    cursor = Cursor(after(runtime, PREFIX), Progress("block", b""))
     expected = alone(runtime, search.search(cursor, options))
     [candidate] = expected
     guesses = _Guesses(data, candidate.text.encode())
@@ -139,7 +128,7 @@ def test_what_is_guessed_right_is_read_in_one_run(runtime: Runtime) -> None:
             self.runs += 1
 
     options, counting = Options(1, 200, 0.0), Counting()
-    cursor = Cursor(_after(runtime, PREFIX), Progress("line", b""), draft=Right())
+    cursor = Cursor(after(runtime, PREFIX), Progress("line", b""), draft=Right())
     work = search.search(cursor, options)
     assert alone(runtime, work, counting) == [candidate]
     assert counting.runs == 1
@@ -148,7 +137,7 @@ def test_what_is_guessed_right_is_read_in_one_run(runtime: Runtime) -> None:
 def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtime) -> None:
     [candidate] = _search(runtime)
     options = Options(1, 200, 0.0)
-    work = search.stream(Cursor(_after(runtime, PREFIX), Progress("line", b"")), options)
+    work = search.stream(Cursor(after(runtime, PREFIX), Progress("line", b"")), options)
     parts, rest = events_and_result(runtime, work)
     *characters, stop = [item for part in [*parts, rest] for item in part]
     assert all(isinstance(item, Character) for item in characters)
@@ -211,7 +200,7 @@ def test_a_continuation_that_repeats_itself_says_it_once(runtime: Runtime) -> No
     [candidate] = _search(unlearned, until="block")
     assert candidate.stop == "repetition"
 
-    cursor = Cursor(_after(unlearned, PREFIX), Progress("block", b""))
+    cursor = Cursor(after(unlearned, PREFIX), Progress("block", b""))
     parts, rest = events_and_result(unlearned, search.stream(cursor, Options(1, 200, 0.0)))
     *characters, stop = [item for part in [*parts, rest] for item in part]
     sent = "".join(c.text for c in characters if isinstance(c, Character))
@@ -221,7 +210,7 @@ def test_a_continuation_that_repeats_itself_says_it_once(runtime: Runtime) -> No
 
 
 def test_predictions_are_characters_and_sum_to_less_than_one(runtime: Runtime) -> None:
-    found = alone(runtime, search.predict(_after(runtime, PREFIX), 100))
+    found = alone(runtime, search.predict(after(runtime, PREFIX), 100))
     probabilities = [probability for _, probability in found]
     assert found[0][0] == " "
     assert all(len(text) <= 1 for text, _ in found)

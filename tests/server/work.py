@@ -6,14 +6,27 @@ from collections.abc import Generator
 from typing import Any, TypeVar, cast
 
 import grpc
+import numpy as np
 import pytest
 
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1 import completion_pb2_grpc
+from foretype_models import alphabet
 from foretype_models.runtime import Piece, Read, Runtime
+from foretype_server.states import Snapshot
+
+PATH = "src/main/java/org/example/zoo/Gorilla0.java"
+PREFIX = "package org.example.zoo;\n\nimport java.util.List;\n\n/**\n * A Gorilla0 that lives"
 
 T = TypeVar("T")
 Y = TypeVar("Y")
+
+
+def after(runtime: Runtime, text: str) -> Snapshot:
+    """What is known after a text of that path."""
+    symbols = np.concatenate((alphabet.encode_path(PATH), alphabet.encode(text.encode())))
+    log_probs, state = runtime.read(symbols[:, None], runtime.initial_state())
+    return Snapshot(state, log_probs[-1, 0])
 
 
 def events_and_result(runtime: Runtime, work: Generator[Piece | Y, Any, T]) -> tuple[list[Y], T]:

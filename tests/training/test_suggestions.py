@@ -9,7 +9,7 @@ import pytest
 
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import search
-from foretype_server.search import Candidate
+from foretype_server.candidates import Candidate
 from foretype_server.states import Snapshot
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Setting

@@ -9,11 +9,11 @@ from foretype_models.memory import Answers, TextMemory
 from foretype_models.runtime import Runtime, State
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
+from foretype_server.candidates import Candidate, Cursor, Options
 from foretype_server.compute import alone
 from foretype_server.documents import Document
 from foretype_server.drafts import Drafts
 from foretype_server.names import Names
-from foretype_server.search import Candidate, Cursor, Options
 from foretype_server.states import Snapshot
 from foretype_server.workspaces import stands_in
 from foretype_training.measure import Known
@@ -48,10 +48,15 @@ class Along:
             self._snapshot = self._read(start, stop, self._snapshot.state)
             self.at = at
 
-    def suggestions(self, until: Until, options: Options) -> list[Candidate]:
-        """What the engine suggests here where nothing stands after the cursor, best first."""
+    def suggestions(
+        self, until: Until, options: Options, after_cursor: bytes = b""
+    ) -> list[Candidate]:
+        """What the engine suggests here where this stands after the cursor in its line, best
+        first."""
         before = self._text[: self.at]
-        progress = Progress(until=until, after_cursor=b"", last=before[-1] if before else ord("\n"))
+        progress = Progress(
+            until=until, after_cursor=after_cursor, last=before[-1] if before else ord("\n")
+        )
         draft = self._drafts.of(Document("", self._path, before, b""))
         # A network alone knows none, so that it may invent all.
         names = None if self._memory is None else Names(before, elsewhere=self._stands_in_project)

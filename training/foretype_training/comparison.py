@@ -13,7 +13,7 @@ import numpy as np
 
 from foretype_models.bundle import Bundle, Description, Precision
 from foretype_models.runtime import Runtime
-from foretype_server.search import Options
+from foretype_server.candidates import Options
 from foretype_training import languages
 from foretype_training.along import LENGTH, Along
 from foretype_training.corpus import SourceFile, sample

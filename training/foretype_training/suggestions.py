@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from foretype_models.alphabet import is_continuation
 from foretype_models.runtime import Runtime
 from foretype_server.boundaries import Progress
-from foretype_server.search import Options
+from foretype_server.candidates import Options
 from foretype_training.along import LENGTH, Along
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Known, Setting, mean

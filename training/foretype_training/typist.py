@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from foretype_models.runtime import Runtime
-from foretype_server.search import Options
+from foretype_server.candidates import Options
 from foretype_training.along import LENGTH, Along
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Known, Setting

@@ -209,7 +209,8 @@ class Limits(_message.Message):
     confidence: _builtins.float
     """A continuation is cut before the product of its characters' probabilities falls below
     this, at the last end of a token; and, where this is above 0, before a name that stands
-    neither in the document nor in its workspace, unless that is more likely than not.
+    neither in the document nor in its workspace, unless that is more likely than not; in
+    the middle of a line it is the rest of the line that decides on names.
     0 to 1, by default 0: never cut.
     """
     whole_prefix: _builtins.bool
@@ -274,7 +275,9 @@ class CompleteResponse(_message.Message):
     """
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """Distinct, most probable first. Empty where nothing was sure enough."""
+        """Distinct, most probable first, given also the rest of the line after the cursor. Empty
+        where nothing was sure enough, or nothing is missing.
+        """
 
     @_builtins.property
     def model(self) -> Global___ModelVersion: ...

@@ -89,7 +89,8 @@ class CompletionServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Stream(self, request, context):
-        """The best continuation, character by character as it is decided.
+        """The best continuation, character by character as it is decided. What stands after the
+        cursor ends it where it would come next, and tells no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

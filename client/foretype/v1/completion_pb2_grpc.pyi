@@ -47,7 +47,9 @@ class CompletionStub:
     Complete: _grpc.UnaryUnaryMultiCallable[_completion_pb2.CompleteRequest, _completion_pb2.CompleteResponse]
     """Ranked continuations of a document at the cursor."""
     Stream: _grpc.UnaryStreamMultiCallable[_completion_pb2.StreamRequest, _completion_pb2.StreamResponse]
-    """The best continuation, character by character as it is decided."""
+    """The best continuation, character by character as it is decided. What stands after the
+    cursor ends it where it would come next, and tells no more.
+    """
     Predict: _grpc.UnaryUnaryMultiCallable[_completion_pb2.PredictRequest, _completion_pb2.PredictResponse]
     """The most probable next characters, after the whole prefix."""
     Score: _grpc.UnaryUnaryMultiCallable[_completion_pb2.ScoreRequest, _completion_pb2.ScoreResponse]
@@ -72,7 +74,9 @@ class CompletionAsyncStub(CompletionStub):
     Complete: _aio.UnaryUnaryMultiCallable[_completion_pb2.CompleteRequest, _completion_pb2.CompleteResponse]  # type: ignore[assignment]
     """Ranked continuations of a document at the cursor."""
     Stream: _aio.UnaryStreamMultiCallable[_completion_pb2.StreamRequest, _completion_pb2.StreamResponse]  # type: ignore[assignment]
-    """The best continuation, character by character as it is decided."""
+    """The best continuation, character by character as it is decided. What stands after the
+    cursor ends it where it would come next, and tells no more.
+    """
     Predict: _aio.UnaryUnaryMultiCallable[_completion_pb2.PredictRequest, _completion_pb2.PredictResponse]  # type: ignore[assignment]
     """The most probable next characters, after the whole prefix."""
     Score: _aio.UnaryUnaryMultiCallable[_completion_pb2.ScoreRequest, _completion_pb2.ScoreResponse]  # type: ignore[assignment]
@@ -106,7 +110,9 @@ class CompletionServicer(metaclass=_abc_1.ABCMeta):
         request: _completion_pb2.StreamRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_completion_pb2.StreamResponse], _abc.AsyncIterator[_completion_pb2.StreamResponse]]:
-        """The best continuation, character by character as it is decided."""
+        """The best continuation, character by character as it is decided. What stands after the
+        cursor ends it where it would come next, and tells no more.
+        """
 
     @_abc_1.abstractmethod
     def Predict(
