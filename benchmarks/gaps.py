@@ -3,9 +3,10 @@
     python benchmarks/gaps.py PATH... [--include GLOB] [--lines 10] [--confidence 0.3]
         [--json] [--model NAME_OR_PATH]
 
-Takes up to four tokens out of the middle of so many lines of each file (of none it takes
-nothing, so that nothing is missing there), and asks with the file's memory for what stands
-there.
+Takes up to four tokens out of the middle of so many lines of each file, and asks for them
+with the file's memory. In a fifth of the lines nothing is taken out, to see what is suggested
+where nothing is missing. Last, lines that end inside of brackets, which the editor has closed
+by itself: what is missing is all up to where the innermost ends.
 
     shown    suggestions, of so many places
     right    those that are what was taken out
@@ -33,6 +34,7 @@ from foretype_training.measure import Known
 from foretype_training.tokens import tokens
 from options import parser
 
+CLOSED_BY = {b"(": b")", b"[": b"]"}
 MOST = 4  # tokens of a gap
 FEWEST = 6  # of a line with a gap
 
@@ -84,18 +86,49 @@ def gaps(file: SourceFile, lines: int) -> Iterator[Gap]:
         yield Gap(starts[first], file.text[starts[first] : starts[last]], rest)
 
 
+def in_brackets(file: SourceFile, lines: int) -> Iterator[Gap]:
+    """So many at most, in order; the same every time."""
+    rng = random.Random(file.path)
+    found: list[Gap] = []
+    open_brackets: list[int] = []
+    inside: dict[int, list[tuple[int, bytes]]] = {}  # places by the bracket, and what closes all
+    for start in [token.start for token in tokens(file.text)]:
+        byte = file.text[start : start + 1]
+        if byte in CLOSED_BY.values() and open_brackets:
+            bracket = open_brackets.pop()
+            places = inside.pop(bracket, [])
+            if places and b"\n" not in file.text[bracket:start]:
+                at, rest = rng.choice(places)
+                found.append(Gap(at, file.text[at:start], rest))
+        elif open_brackets:
+            here = file.text.rfind(b"\n", 0, start)
+            closing = [CLOSED_BY[file.text[at : at + 1]] for at in open_brackets if at > here]
+            rest = b"".join(reversed(closing))
+            inside.setdefault(open_brackets[-1], []).append((start, rest))
+        if byte in CLOSED_BY:
+            open_brackets.append(start)
+    yield from sorted(rng.sample(found, min(lines, len(found))), key=lambda gap: gap.at)
+
+
 def measured(
     runtime: Runtime, files: Sequence[SourceFile], lines: int, confidence: float
 ) -> dict[str, Found]:
     """With the rest of the line unknown, and known."""
-    found = {"unknown": Found(), "known": Found()}
+    found = {
+        "unknown": Found(),
+        "known": Found(),
+        "brackets, unknown": Found(),
+        "brackets": Found(),
+    }
     options = Options(candidates=1, length=LENGTH, confidence=confidence)
     known = Known(runtime, files, "file", files)
     for number, file in enumerate(files):
         along = Along(runtime, known, number)
-        for gap in gaps(file, lines):
+        asked = [(gap, ("unknown", "known")) for gap in gaps(file, lines)]
+        asked += [(gap, ("brackets, unknown", "brackets")) for gap in in_brackets(file, lines)]
+        for gap, names in sorted(asked, key=lambda pair: pair[0].at):
             along.advance(gap.at)
-            for name, rest in (("unknown", b""), ("known", gap.rest)):
+            for name, rest in zip(names, (b"", gap.rest), strict=True):
                 suggested = along.suggestions("line", options, rest)
                 text = suggested[0].text.encode().rstrip() if suggested else b""
                 found[name].count(gap, text)

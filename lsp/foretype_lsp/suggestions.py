@@ -96,11 +96,14 @@ def inline_items(place: Place, texts: list[str]) -> list[types.InlineCompletionI
 def popup_items(
     place: Place, texts: list[str], snippets: bool = False
 ) -> list[types.CompletionItem]:
-    """Items of one line each for editors without inline completion, in an order they keep."""
-    written = [place.typed + text for text in texts]
+    """Items of one line each for editors without inline completion, in an order they keep; of
+    those that look alike the first."""
+    written: dict[str, str] = {}  # by what is seen of them
+    for text in texts:
+        written.setdefault((place.typed + text).strip(), place.typed + text)
     return [
         types.CompletionItem(
-            label=text.strip(),
+            label=label,
             label_details=types.CompletionItemLabelDetails(description="Foretype"),
             kind=types.CompletionItemKind.Text,
             filter_text=text,
@@ -108,7 +111,7 @@ def popup_items(
             insert_text_format=types.InsertTextFormat.Snippet if snippets else None,
             text_edit=types.TextEdit(place.range, _as_snippet(text) if snippets else text),
         )
-        for rank, text in enumerate(written)
+        for rank, (label, text) in enumerate(written.items())
     ]
 
 

@@ -195,7 +195,7 @@ def context_hashes(lengths: tuple[int, ...], context: Symbols, symbols: Symbols)
     `context`, for each n: (time, batch, lengths). Reading in parts gives the same hashes."""
     longest = len(context) + 1
     keys = (np.concatenate((context, symbols)) + 1).astype(np.uint64)
-    if len(symbols) == 1:  # a step of a search: no more than the last n
+    if len(symbols) == 1:  # one byte of a search: no more than the last n
         codes = keys[None, ::-1].swapaxes(1, 2) @ _terms(lengths, longest)
     else:
         codes = _codes(lengths, keys, len(symbols))

@@ -113,6 +113,7 @@ class Runtime:
         self.is_exact = self.architecture.cell in ("lstm", "gru") and (
             precision == "fp32" or self._guards > 0
         )
+        """Whether the answer is the same whatever pieces a text is read in, and beside what."""
         if self_test:
             self._self_test()
 

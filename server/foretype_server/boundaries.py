@@ -10,7 +10,7 @@ Until = Literal["token", "line", "block"]
 _OPENING, _CLOSING = b"([{", b")]}"
 _QUOTES = b"\"'"
 _LINE_ENDS = b"\r\n"
-_BLANKS = b" \t"
+BLANKS = b" \t"
 _REPEATED = 16  # bytes that the same ones, three times in a row, cover to be a repetition
 _RULED = 64  # of the same byte in a row; fewer are rules of comments, and columns
 _STANDS_ALREADY = b")]}>\"';,"  # what editors put after the cursor by themselves
@@ -23,19 +23,18 @@ def is_word(byte: int) -> bool:
 
 def ends_token(before: int, after: int) -> bool:
     """Whether a token ends between two bytes. Blanks belong to the token before them."""
-    if after in _BLANKS:
+    if after in BLANKS:
         return False
     return not (is_word(before) and is_word(after))
 
 
 def first_of_repeated(written: bytes) -> int | None:
     """As much of a continuation as it said once, if it has begun to repeat itself: its end is
-    the same bytes three times in a row, or one byte very often. It never recovers from that."""
+    the same bytes three times in a row, or one byte very often. Who does writes no code."""
     end = len(written)
     seen = written[-(_REPEATED // 2) :]  # comes again at the distance of every repetition
     at = written.rfind(seen, 0, end - 1) if end >= _REPEATED else -1
-    while at >= 0:
-        period = end - len(seen) - at
+    while at >= 0 and 3 * (period := end - len(seen) - at) <= end:
         length = max(_REPEATED, 3 * period) if period > 1 else _RULED
         tail = written[-length:]
         alike = len(tail) == length and tail[period:] == tail[:-period]
@@ -89,7 +88,7 @@ class Progress:
         """After one more byte."""
         if byte in _LINE_ENDS:  # what stood in quotes ends with its line
             return replace(self, last=byte, in_word=False, quote=0)
-        blank = byte in _BLANKS
+        blank = byte in BLANKS
         return replace(
             self,
             last=byte,

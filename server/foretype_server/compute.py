@@ -1,7 +1,7 @@
 """The compute thread: steps all work together.
 
-Work is a generator that yields the pieces it wants read by the network, a block of text or a
-step of a search, and is sent what came of each. Pieces of one length are read in one run,
+Work is a generator that yields the pieces it wants read by the network, a block of text or
+what a search needs next, and is sent what came of each. Pieces of one length are read in one run,
 whoever they are from: a step for sixteen sessions takes little longer than for one. What has
 used the least time is next, and takes the others' along, so a keystroke does not wait until
 somebody's long file is read; and what is new begins with as much time as the one that is
@@ -24,7 +24,7 @@ from foretype_server.errors import Overloaded
 from foretype_server.observer import NO_OBSERVER, Observer
 
 MAX_TOGETHER = 256
-"""Symbols that one run reads at most, of all texts: what is new waits until it is over."""
+"""Symbols that one run reads at most of several pieces: what is new waits until it is over."""
 
 _log = logging.getLogger(__name__)
 

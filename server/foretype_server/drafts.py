@@ -34,7 +34,10 @@ class _Written:
 class Drafts:
     """What was last written into each text. The compute thread alone uses it."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_exact: bool) -> None:
+        """Whether the network answers the same in whatever pieces it reads (`Runtime.is_exact`):
+        for one that does not, nothing is guessed."""
+        self.is_exact = is_exact
         self._last: OrderedDict[tuple[str, str], _Written] = OrderedDict()  # newest last
 
     def of(self, document: Document) -> Draft:
@@ -70,6 +73,8 @@ class Draft:
 
     def after(self, written: bytes) -> bytes:
         """What may come after this; nothing where there is no telling."""
+        if not self._drafts.is_exact:
+            return b""
         if len(written) < len(self._last) and self._last.startswith(written):
             return self._last[len(written) :]
         return self._seen(written)

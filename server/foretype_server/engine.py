@@ -56,7 +56,7 @@ class Engine:
     """Answers from one model. Its methods are called from one event loop.
 
     All of them raise Overloaded when too much is under way, and give their work up within
-    one step when the task that awaits them is cancelled.
+    one run of the network when the task that awaits them is cancelled.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Engine:
         self._bounds = snapshot_bytes, capacity
         self.workspaces = workspaces or Workspaces(memory_lengths(runtime.architecture))
         self._reader = Reader(runtime, self.workspaces, snapshot_bytes, observer)
-        self._drafts = Drafts()
+        self._drafts = Drafts(runtime.is_exact)
         self._compute = Compute(runtime, capacity, self._reader.read_in_background, observer)
 
     @property
@@ -144,9 +144,7 @@ class Engine:
             document.suffix,
             partial(self.workspaces.knows_name, document.workspace),
         )
-        # Reading many bytes in one run must not change an answer.
-        draft = self._drafts.of(document) if self.runtime.is_exact else None
-        return Cursor(start, _progress(document, until), names, draft)
+        return Cursor(start, _progress(document, until), names, self._drafts.of(document))
 
     async def predict(
         self, document: Document, count: int, timings: Timings
@@ -222,7 +220,8 @@ def _progress(document: Document, until: Until) -> Progress:
 
 
 def _timed(timings: Timings, search: Generator[Y, Read, T]) -> Generator[Y, Read, T]:
-    """The same search; notes its steps and how long it took, others' steps between included."""
+    """The same search; notes its runs of the network and how long it took, with others' runs
+    between."""
     began = perf_counter()
     try:
         event = next(search)

@@ -18,13 +18,16 @@ _PART = rb"[\w$\x80-\xff]"  # as `boundaries.is_word`
 _NAME = re.compile(rb"(?<!%b)[A-Za-z_$\x80-\xff]%b*" % (_PART, _PART))
 _BEGUN = re.compile(rb"%b+\Z" % _PART)
 _LONGEST = 256  # bytes; before the cursor no more of a word is looked at
+WITHIN = 2**17
+"""Bytes on each side of the cursor in which names are sought."""
 
 
 def hashes(texts: Iterable[bytes]) -> Hashes:
     """Of all names in some texts, sorted; of use in this process alone."""
     found: set[int] = set()
     for text in texts:
-        found.update(map(hash, set(_NAME.findall(text))))
+        # One by one: whoever computes meanwhile is not to wait for a whole file.
+        found.update(hash(name[0]) for name in _NAME.finditer(text))
     return np.sort(np.fromiter(found, np.int64, len(found)))
 
 
@@ -44,10 +47,17 @@ class Names:
         begun = _BEGUN.search(prefix[-_LONGEST:])
         self.begun = begun[0] if begun else b""
         # What is begun at the cursor is none that stands there.
-        self._texts = prefix[: len(prefix) - len(self.begun)], suffix
+        before = prefix[-WITHIN:]
+        self._texts = before[: len(before) - len(self.begun)], suffix[:WITHIN]
         self._elsewhere = elsewhere
+        self._known: dict[bytes, bool] = {}  # what was asked for before
 
     def __contains__(self, name: bytes) -> bool:
+        if name not in self._known:
+            self._known[name] = self._stands(name)
+        return self._known[name]
+
+    def _stands(self, name: bytes) -> bool:
         if self._elsewhere is not None and self._elsewhere(name):
             return True
         pattern = re.escape(name)  # first in what is sought, for what begins with it is found fast

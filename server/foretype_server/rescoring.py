@@ -9,83 +9,97 @@ trained to fill in the middle for it. What that gains stands in docs/architectur
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from dataclasses import replace
+from collections.abc import Generator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from foretype_models.runtime import Piece, Read, State
-from foretype_server.boundaries import is_word
+from foretype_models import alphabet
+from foretype_models.runtime import LogProbs, Piece, Read, State
+from foretype_server.boundaries import BLANKS, ends_token, is_word
 from foretype_server.candidates import Candidate, Cursor, log_prob
 
 WINDOW = 16
 """Bytes of the rest of the line, with its end, that count."""
 MAX_ENDS = 8
-"""Of a continuation: those at its first tokens, and its own."""
-
-Floats = npt.NDArray[np.float32]
-
-
-def rescored(
-    cursor: Cursor, found: list[Candidate], confidence: float
-) -> Generator[Piece, Read, list[Candidate]]:
-    """The continuations as far as they suit the rest of the line, the best first; those that
-    suit it less than nothing are left out, but for single tokens, which are ranked alone.
-
-    Each is cut at the end of a token before its probability falls below `confidence`. Yields
-    what is to be read, as searches do.
-    """
-    start, progress = cursor.snapshot, cursor.progress
-    by_candidate = [
-        [candidate] if progress.until == "token" else list(_cuts(candidate)) for candidate in found
-    ]
-    expected, states = [start.log_probs], [start.state]  # with nothing written
-    for cuts in by_candidate:
-        state, at = start.state, 0
-        for cut in cuts:
-            written = cut.text.encode()
-            log_probs, state = yield Piece(_column(written[at:]), state, start.memories)
-            expected.append(log_probs[-1, 0])
-            states.append(state)
-            at = len(written)
-    rest = (progress.after_cursor + b"\n")[:WINDOW]
-    symbols = np.repeat(_column(rest[:-1]), len(states), axis=1)
-    log_probs, _ = yield Piece(symbols, State.joined(states), start.memories)
-    nothing, *follows = _log_probs(rest, np.concatenate((np.stack(expected)[None], log_probs)))
-
-    best: dict[str, tuple[float, Candidate]] = {}
-    for cuts in by_candidate:
-        own, follows = follows[: len(cuts)], follows[len(cuts) :]
-        scores = [log_prob(c.confidences) + f for c, f in zip(cuts, own, strict=True)]
-        score = max(scores)
-        if progress.until != "token" and nothing >= score:
-            continue
-        chosen = cuts[scores.index(score)]
-        sure = [c for c in cuts if c.probability >= confidence and chosen.text.startswith(c.text)]
-        if sure:
-            cut = chosen if sure[-1] is chosen else replace(sure[-1], stop="confidence")
-            best.setdefault(cut.text, (score, cut))
-    return [cut for _, cut in sorted(best.values(), key=lambda pair: (-pair[0], pair[1].text))]
+"""Of a continuation that are tried: those of its first tokens."""
+_PIECE = 16  # bytes of a continuation that are read in one run
 
 
-def _cuts(candidate: Candidate) -> Iterator[Candidate]:
-    """The candidate up to the end of each of its first tokens, and all of it."""
-    text = candidate.text
-    words = [is_word(character.encode()[0]) for character in text]
-    ends = [at for at in range(1, len(text)) if not (words[at - 1] and words[at])]
-    for end in ends[: MAX_ENDS - 1]:
-        yield candidate.cut(end, "suffix")
-    yield candidate
-
-
-def _column(text: bytes) -> npt.NDArray[np.int64]:
-    """As symbols, (time, 1)."""
-    return np.frombuffer(text, np.uint8).astype(np.int64)[:, None]
-
-
-def _log_probs(text: bytes, expected: Floats) -> list[float]:
-    """Of a text in each lane: `expected` is what comes before each of its bytes,
-    (time, lanes, alphabet)."""
-    each = expected[np.arange(len(text)), :, list(text)]  # (time, lanes)
+def follows(cursor: Cursor, texts: Sequence[str]) -> Generator[Piece, Read, list[float]]:
+    """The log-probability of the rest of the line after each of some texts at the cursor, of
+    which each is the beginning of the next. Yields what is to be read, as searches do."""
+    start = cursor.snapshot
+    log_probs, state, at = start.log_probs, start.state, 0
+    expected, states = list[LogProbs](), list[State]()
+    for written in map(str.encode, texts):
+        while at < len(written):
+            part = written[at : at + _PIECE]
+            after, state = yield Piece(alphabet.encode(part)[:, None], state, start.memories)
+            log_probs, at = after[-1, 0], at + len(part)
+        expected.append(log_probs)
+        states.append(state)
+    rest = (cursor.progress.after_cursor + b"\n")[:WINDOW]
+    symbols = np.repeat(alphabet.encode(rest[:-1])[:, None], len(states), axis=1)
+    after, _ = yield Piece(symbols, State.joined(states), start.memories)
+    before_each = np.concatenate((np.stack(expected)[None], after))
+    each = before_each[np.arange(len(rest)), :, list(rest)]  # (bytes, texts)
     return [float(total) for total in each.sum(axis=0, dtype=np.float64)]
+
+
+def ranked(cursor: Cursor, found: Sequence[Candidate]) -> Generator[Piece, Read, list[Candidate]]:
+    """The candidates, those first that suit the rest of the line best."""
+    scores: list[float] = []
+    for candidate in found:
+        [after] = yield from follows(cursor, [candidate.text])
+        scores.append(log_prob(candidate.confidences) + after)
+    order = sorted(range(len(found)), key=lambda number: -scores[number])
+    return [found[number] for number in order]
+
+
+def filling(
+    cursor: Cursor, found: Sequence[Candidate], nothing: float, confidence: float
+) -> Generator[Piece, Read, list[Candidate]]:
+    """The candidates as far as they suit the rest of the line, the best first; those that suit
+    it less than nothing, after which its log-probability is `nothing`, are left out.
+
+    Each is then cut, at the end of a token, before it becomes less probable than `confidence`.
+    """
+    best: dict[str, tuple[float, Candidate]] = {}
+    for candidate in found:
+        lengths = _lengths(candidate.text, cursor.progress.after_cursor)
+        if not lengths:
+            continue
+        after = yield from follows(cursor, [candidate.text[:length] for length in lengths])
+        scores = [
+            log_prob(candidate.confidences[:length]) + follow
+            for length, follow in zip(lengths, after, strict=True)
+        ]
+        if (score := max(scores)) > nothing:
+            chosen = candidate.cut(lengths[scores.index(score)], "suffix")
+            sure = _sure(chosen, confidence)
+            if sure.text not in best or best[sure.text][0] < score:
+                best[sure.text] = score, sure
+    return [candidate for _, candidate in sorted(best.values(), key=lambda pair: -pair[0])]
+
+
+def _lengths(text: str, rest: bytes) -> list[int]:
+    """Where a continuation may end, in characters: after its first tokens; before the blanks
+    behind them if the rest of the line begins with such, after these if not."""
+    kinds = [character.encode()[0] for character in text] + [rest[0]]
+    ends = [
+        length
+        for length in range(1, len(text) + 1)
+        if not (is_word(kinds[length - 1]) and is_word(kinds[length]) and length < len(text))
+        and (kinds[length - 1] if rest[0] in BLANKS else kinds[length]) not in BLANKS
+    ]
+    return ends[:MAX_ENDS]
+
+
+def _sure(candidate: Candidate, confidence: float) -> Candidate:
+    """Cut before it becomes less probable than that."""
+    if candidate.probability >= confidence:
+        return candidate
+    kinds = [character.encode()[0] for character in candidate.text]
+    ends = [n for n in range(1, len(kinds)) if ends_token(kinds[n - 1], kinds[n])]
+    sure = [n for n in ends if candidate.cut(n, "confidence").probability >= confidence]
+    return candidate.cut(max(sure, default=0), "confidence")

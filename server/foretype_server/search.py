@@ -14,7 +14,7 @@ from foretype_models.runtime import Piece, Read
 from foretype_server import utf8
 from foretype_server.boundaries import Progress, ends_token, first_of_repeated, is_word
 from foretype_server.candidates import Candidate, Cursor, Names, Options, Stop
-from foretype_server.rescoring import rescored
+from foretype_server.rescoring import filling, follows, ranked
 from foretype_server.states import Snapshot
 
 DRAFTED = 16
@@ -37,17 +37,20 @@ class _Hypothesis:
     log_prob: float = 0.0  # their sum
     sure: int = 0  # the length up to the last end of a token
     decoder: utf8.State = utf8.START
+    once: int | None = None  # of what repeats itself, the length of the first time
 
     def then(self, byte: int, log_prob: float) -> _Hypothesis:
         length = len(self.written)
         last = self.written[-1] if self.written else 0x20
+        written = self.written + bytes((byte,))
         return _Hypothesis(
             self.progress.then(byte),
-            self.written + bytes((byte,)),
+            written,
             (*self.log_probs, log_prob),
             self.log_prob + log_prob,
             length if length and ends_token(last, byte) else self.sure,
             utf8.after(self.decoder, byte),
+            first_of_repeated(written),
         )
 
     def ended(self, stop: Stop, length: int, end_log_prob: float = 0.0) -> Candidate:
@@ -74,7 +77,7 @@ class _Finished:
 
     def add(self, candidate: Candidate) -> None:
         known = self.by_text.get(candidate.text)
-        if candidate.text.strip() and (known is None or known.log_prob < candidate.log_prob):
+        if candidate.text and (known is None or known.log_prob < candidate.log_prob):
             self.by_text[candidate.text] = candidate
 
     def best(self) -> list[Candidate]:
@@ -91,13 +94,22 @@ def search(cursor: Cursor, options: Options) -> Generator[Piece, Read, list[Cand
     """The most probable continuations, best first; yields each piece that the network is to
     read, and is sent what came of it.
 
-    Where something stands after the cursor in its line, that decides how far they go.
+    Where something stands after the cursor in its line, it ranks tokens, and of longer
+    continuations it decides how far they go. White space alone is none.
     """
     if not cursor.progress.after_cursor.strip():
-        return (yield from _found(cursor, options))
-    # It tells more of what is unlikely before it is seen than a bound on confidence would.
-    found = yield from _found(cursor, replace(options, confidence=0.0))
-    return (yield from rescored(cursor, found, options.confidence))
+        found = yield from _found(cursor, options)
+    elif cursor.progress.until == "token":
+        found = yield from _found(cursor, options)
+        if len(found) > 1:
+            found = yield from ranked(cursor, found)
+    else:
+        # What is less probable than all of the rest after nothing cannot become the best.
+        [nothing] = yield from follows(cursor, [""])
+        bound = replace(options, confidence=math.exp(nothing))
+        found = yield from _found(replace(cursor, names=None), bound)
+        found = yield from filling(cursor, found, nothing, options.confidence)
+    return [candidate for candidate in found if candidate.text.strip()]
 
 
 def _found(cursor: Cursor, options: Options) -> Generator[Piece, Read, list[Candidate]]:
@@ -108,7 +120,7 @@ def _found(cursor: Cursor, options: Options) -> Generator[Piece, Read, list[Cand
         greedy = _Greedy(cursor, options)
         while greedy.end is None:
             greedy.go_on((yield greedy.piece()))
-        return [greedy.end] if greedy.end.text.strip() else []
+        return [greedy.end]
     ends, finished = _Ends(options, cursor.names), _Finished(options.candidates)
     live, state, log_probs = [_Hypothesis(progress)], start.state, start.log_probs[None]
     while live:
@@ -226,8 +238,8 @@ class _Ends:
             return hypothesis.ended(reason, length, log_prob)
         if length >= self.options.length:
             return hypothesis.ended("length", length)
-        if (once := first_of_repeated(hypothesis.written)) is not None:
-            return hypothesis.ended("repetition", once)
+        if hypothesis.once is not None:
+            return hypothesis.ended("repetition", hypothesis.once)
         if bound and hypothesis.log_prob + log_prob < math.log(bound):
             last = hypothesis.written[-1:] or b" "
             sure = length if length and ends_token(last[0], symbol) else hypothesis.sure

@@ -14,7 +14,7 @@ def _document(prefix: bytes, path: str = "Zoo.java") -> Document:
 
 
 def _after_a_suggestion() -> Drafts:
-    drafts = Drafts()
+    drafts = Drafts(is_exact=True)
     drafts.of(_document(PREFIX)).keep(WRITTEN)
     return drafts
 
@@ -40,20 +40,27 @@ def test_nothing_is_guessed_of_what_is_new() -> None:
 
 def test_what_followed_the_same_bytes_last_time_is_expected_again() -> None:
     text = b"int keepers = 1;\nint keepers = 2;\nint keep"
-    draft = Drafts().of(_document(text))
+    draft = Drafts(is_exact=True).of(_document(text))
     assert draft.after(b"ers = ") == b"2;\nint keep"
     assert draft.after(b"ing") == b""
 
 
 def test_as_many_bytes_are_guessed_as_are_the_same() -> None:
     text = b"int keepers = 1;\nint keepers = 2;\n"
-    draft = Drafts().of(_document(text + b"int keep"))
+    draft = Drafts(is_exact=True).of(_document(text + b"int keep"))
     assert draft.after(b"") == b"ers = "
     assert draft.after(b"ers = ") == b"2;\nint keep"
 
 
 def test_the_last_suggestion_goes_before_what_stands_in_the_text() -> None:
     text = b"int keepers = 1;\nint keep"
-    drafts = Drafts()
+    drafts = Drafts(is_exact=True)
     drafts.of(_document(text)).keep(b"ing")
     assert drafts.of(_document(text)).after(b"") == b"ing"
+
+
+def test_for_a_network_that_is_not_exact_nothing_is_guessed() -> None:
+    text = b"int keepers = 1;\nint keep"
+    drafts = Drafts(is_exact=False)
+    drafts.of(_document(text)).keep(b"ing")
+    assert drafts.of(_document(text)).after(b"") == b""

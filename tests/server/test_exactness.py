@@ -50,7 +50,7 @@ class Editing(RuleBasedStateMachine):
         self._workspaces = Workspaces(memory_lengths(runtime.architecture))
         self._workspaces.remember("one", OTHERS)
         self._reader = Reader(runtime, self._workspaces, snapshot_bytes=30_000)
-        self._drafts = Drafts()
+        self._drafts = Drafts(runtime.is_exact)
         self._texts = dict.fromkeys(FILES, TEXT)
         self._cursors = dict.fromkeys(FILES, len(TEXT))
         self._file = FILES[0]

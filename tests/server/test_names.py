@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from foretype_server import names
 from foretype_server.names import Names
+from foretype_server.workspaces import Workspaces
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,21 @@ def test_both_ways_find_the_same(text: str, name: str) -> None:
     in_text = name.encode() in Names(text.encode() + b"\n")
     assert in_text == (name in words)
     assert names.among(names.hashes([text.encode()]), name.encode()) == in_text
+
+
+def test_names_far_from_the_cursor_are_not_sought() -> None:
+    far = b" " * names.WITHIN
+    assert b"gorilla" not in Names(b"gorilla" + far + b"x", far + b" gorilla")
+    assert b"gorilla" in Names(b"gorilla" + far[8:])
+
+
+def test_a_workspace_knows_the_names_of_its_files() -> None:
+    workspaces = Workspaces((3,))
+    workspaces.remember("zoo", {"Cage.java": b"int gorilla = 1;", "Keeper.java": b"int lion;"})
+    assert workspaces.knows_name("zoo", b"gorilla")
+    assert not workspaces.knows_name("zoo", b"gor")
+    assert not workspaces.knows_name("farm", b"gorilla")
+    workspaces.remember("zoo", {"Keeper.java": b"int tiger;"})  # counted on its own
+    assert workspaces.knows_name("zoo", b"tiger")
+    workspaces.forget("zoo", ["Cage.java"])
+    assert not workspaces.knows_name("zoo", b"gorilla")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foretype_models.runtime import Runtime
-from foretype_server import search
+from foretype_server import rescoring, search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.candidates import Candidate, Cursor, Options
-from foretype_server.compute import alone
-from tests.server.work import PREFIX, after
+from foretype_server.compute import MAX_TOGETHER, alone
+from foretype_server.observer import Observer
+from tests.server.work import PATH, PREFIX, after
 
 
 def _search(
@@ -53,6 +56,62 @@ def test_candidates_for_a_token_are_ranked_by_what_follows_and_all_stay(runtime:
     ranked = _search(runtime, " keeper;", prefix, "token", candidates=5)
     assert {candidate.text for candidate in ranked} == {candidate.text for candidate in alike}
     assert ranked[0].text == "String"
+
+
+def test_it_is_the_most_probable_beginning_given_the_rest(runtime: Runtime) -> None:
+    """As all of them say that are scored one by one, from scratch."""
+    rest, prefix = " the zoo.", PREFIX
+    texts = ["", *(" in the zoo."[:length] for length in (3, 7, 11, 12))]
+
+    def log_prob(text: str) -> float:
+        bits = runtime.score(PATH, f"{prefix}{text}{rest}\n".encode())
+        return -math.log(2) * float(bits[len(prefix) :].sum())
+
+    cursor = Cursor(after(runtime, prefix), Progress("line", rest.encode()))
+    follow = alone(runtime, rescoring.follows(cursor, texts))
+    for text, follows in zip(texts, follow, strict=True):
+        alone_bits = runtime.score(PATH, f"{prefix}{text}".encode())
+        own = -math.log(2) * float(alone_bits[len(prefix) :].sum())
+        assert own + follows == pytest.approx(log_prob(text), abs=1e-3)
+    [candidate] = _search(runtime, rest)
+    assert candidate.text == max(texts, key=log_prob) == " in"
+    assert candidate.log_prob == pytest.approx(math.fsum(map(math.log, candidate.confidences)))
+
+
+def test_a_beginning_that_is_sure_enough_is_left_of_what_is_not(runtime: Runtime) -> None:
+    prefix = PREFIX + " in the zoo.\n */\npublic class Gorilla0 {\n    private final "
+    [whole] = _search(runtime, ";", prefix)
+    bound = whole.probability * 1.01
+    [sure] = _search(runtime, ";", prefix, confidence=bound)
+    assert whole.text.startswith(sure.text)
+    assert len(sure.text) < len(whole.text)
+    assert sure.stop == "confidence"
+    assert sure.probability >= bound
+
+
+@pytest.mark.parametrize("until", ["token", "line", "block"])
+@pytest.mark.parametrize("rest", ["größe);", "ß", ")", "  x", "\t"])
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_every_rest_is_one(runtime: Runtime, until: Until, rest: str, candidates: int) -> None:
+    for prefix in ("", PREFIX, "größ"):
+        for candidate in _search(runtime, rest, prefix, until, candidates):
+            assert candidate.text.strip()
+            assert len(candidate.confidences) == len(candidate.text)
+
+
+def test_no_run_is_longer_than_what_others_can_wait_for(runtime: Runtime) -> None:
+    """Also where what is found is one long word."""
+    longest = 0
+
+    class Longest(Observer):
+        def has_read(self, texts: int, symbols: int) -> None:
+            nonlocal longest
+            longest = max(longest, texts * symbols)
+
+    cursor = Cursor(after(runtime, PREFIX), Progress("line", b" the zoo."))
+    texts = ["", *("a" * length for length in range(1, 8)), "a" * 500]
+    alone(runtime, rescoring.follows(cursor, texts), Longest())
+    assert longest <= MAX_TOGETHER
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -24,14 +24,14 @@ LENGTH = 200
 
 class Along:
     """A file that is read up to a position, which only moves on. What stands after that
-    position is never known."""
+    position is known where it is told, and never else."""
 
     def __init__(self, runtime: Runtime, known: Known, number: int) -> None:
         """The file of this number; files are asked for in order."""
         self.at = 0  # in bytes of the text
         self._path, self._text = known.files[number].path, known.files[number].text
         self._runtime = runtime
-        self._drafts = Drafts()
+        self._drafts = Drafts(runtime.is_exact)
         self._symbols = known.symbols[number]
         self._text_at = known.text_at[number]
         self._own, self._project = known.of(number)
@@ -58,7 +58,7 @@ class Along:
             until=until, after_cursor=after_cursor, last=before[-1] if before else ord("\n")
         )
         draft = self._drafts.of(Document("", self._path, before, b""))
-        # A network alone knows none, so that it may invent all.
+        # A network without a memory is measured alone: no rule keeps it from inventing names.
         names = None if self._memory is None else Names(before, elsewhere=self._stands_in_project)
         work = search.search(Cursor(self._snapshot, progress, names, draft), options)
         return alone(self._runtime, work)

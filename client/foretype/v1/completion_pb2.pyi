@@ -209,8 +209,9 @@ class Limits(_message.Message):
     confidence: _builtins.float
     """A continuation is cut before the product of its characters' probabilities falls below
     this, at the last end of a token; and, where this is above 0, before a name that stands
-    neither in the document nor in its workspace, unless that is more likely than not; in
-    the middle of a line it is the rest of the line that decides on names.
+    neither within 128 KiB of the cursor nor in the workspace, unless that is more likely
+    than not. In the middle of a line the rest of it decides on names, but not of a stream
+    or a token.
     0 to 1, by default 0: never cut.
     """
     whole_prefix: _builtins.bool
@@ -275,8 +276,9 @@ class CompleteResponse(_message.Message):
     """
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """Distinct, most probable first, given also the rest of the line after the cursor. Empty
-        where nothing was sure enough, or nothing is missing.
+        """Distinct, most probable first, given also the rest of the line after the cursor; none is
+        white space alone. Empty where nothing was sure enough, or where, up to the end of a line
+        or block, nothing is missing in the middle of the line.
         """
 
     @_builtins.property
@@ -309,8 +311,10 @@ class Candidate(_message.Message):
     STOP_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     log_prob: _builtins.float
-    """Natural logarithm of the probability of `text` after the document's prefix; where it
-    stops at a boundary, before what stands after the cursor or at the end of the file, of its end there too.
+    """Natural logarithm of the probability of `text` after the document's prefix; of its end
+    there too where it stops at a boundary, before what stands after the cursor or at the end
+    of the file. In the middle of a line, up to whose end or a block's it was to go, that of
+    `text` alone.
     """
     stop: Global___Stop.ValueType
     @_builtins.property

@@ -192,7 +192,9 @@ class WorkspaceMemory(_message.Message):
     text_bytes_limit: _builtins.int
     """How many bytes of text fit."""
     is_read: _builtins.bool
-    """Whether the model that is served reads it: not all do."""
+    """Whether the model that is served reads it: not all do. Which names are known it tells for
+    all.
+    """
     def __init__(
         self,
         *,
