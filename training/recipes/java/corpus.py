@@ -1,4 +1,4 @@
-"""Builds a corpus for the next `java` model from Debian's source packages.
+"""Builds a corpus for the `java` model from Debian's source packages.
 
     python training/recipes/java/corpus.py OUT [--cache FOLDER] [--only PACKAGE,...]
         [--manifest FILE]
