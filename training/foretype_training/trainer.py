@@ -174,8 +174,10 @@ class Trainer:
         self,
         report: Callable[[Progress], None] = lambda progress: None,
         stopped: Callable[[], bool] = lambda: False,
+        settling: Callable[[int, int], None] = lambda done, total: None,
     ) -> Trained:
-        """Trains to the end, or until `stopped` says so; both leave a checkpoint.
+        """Trains to the end, or until `stopped` says so; both leave a checkpoint. Then chooses
+        the weights, of which `settling` is told.
 
         Raises TrainingError if the loss is no longer a number or the disk is full.
         """
@@ -199,7 +201,7 @@ class Trainer:
         finished = self._step == self.steps
         if not finished:
             self._validate()  # after saving: a resumed run must not know of it
-        share, calibration = self._settle()
+        share, calibration = self._settle(settling)
         return Trained(
             self.network.eval(), self._curve, self._symbols, finished, share, calibration, rate
         )
@@ -303,7 +305,7 @@ class Trainer:
         assert self._running is not None
         self._curve.append(CurvePoint(self._symbols, self._running, bits))
 
-    def _settle(self) -> tuple[float, Calibration]:
+    def _settle(self, settling: Callable[[int, int], None]) -> tuple[float, Calibration]:
         """Leaves in the network the best weights, mixed with the base's and calibrated.
 
         The mean of what a network was and what it became is often better than either, for
@@ -311,7 +313,10 @@ class Trainer:
         each, the validation files say.
         """
         shares = (0.0, *(BASE_SHARES if self._base else ()))
-        found = {share: self._calibrated(share) for share in shares}
+        found: dict[float, Calibration] = {}
+        for share in shares:
+            settling(len(found), len(shares))
+            found[share] = self._calibrated(share)
         chosen = min(found, key=lambda share: found[share].bits)
         calibration = found[chosen]
         self._load_mixed(chosen)

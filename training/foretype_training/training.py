@@ -222,7 +222,10 @@ def _train(trainer: Trainer, stopped: Any) -> Trained:
         def report(progress: Progress) -> None:
             track(progress.step, progress.steps, _note(progress))
 
-        return trainer.run(report, stopped)
+        def settling(done: int, total: int) -> None:
+            track(done, total, "trying how much of the base to keep")
+
+        return trainer.run(report, stopped, settling)
 
 
 def _note(progress: Progress) -> str:
