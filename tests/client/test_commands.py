@@ -97,7 +97,7 @@ def test_a_server_answers_in_place_of_an_engine(
 def test_json_has_a_stable_schema(run: Run, java_file: Path, tiny_model: Path) -> None:
     done = run(
         *("complete", java_file, "--line", "6", "--column", "22", "--candidates", "3", "--json"),
-        *("--model", tiny_model),
+        *("--until", "token", "--model", tiny_model),
     )
     answer: dict[str, Any] = json.loads(done.stdout)
     assert set(answer) == {"candidates", "model", "model_version", "timings_ms"}

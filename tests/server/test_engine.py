@@ -145,8 +145,10 @@ def test_what_stands_after_the_cursor_is_not_written_again(engine: Engine) -> No
 
 
 def test_a_stream_says_what_complete_says(engine: Engine) -> None:
+    before = TEXT[: TEXT.index(" in the zoo")]
+
     async def streamed() -> tuple[str, str]:
-        document, text, stop = _document(TEXT[:-20]), "", ""
+        document, text, stop = _document(before), "", ""
         limits = Limits("line", Options(1, 200, 0.0))
         async for item in engine.stream(document, limits, Timings()):
             if isinstance(item, Character):
@@ -157,10 +159,11 @@ def test_a_stream_says_what_complete_says(engine: Engine) -> None:
 
     async def completed() -> Candidate:
         limits = Limits("line", Options(1, 200, 0.0))
-        [found] = await engine.complete(_document(TEXT[:-20]), limits, Timings())
+        [found] = await engine.complete(_document(before), limits, Timings())
         return found
 
     found = asyncio.run(completed())
+    assert found.stop == "boundary"
     assert asyncio.run(streamed()) == (found.text, found.stop)
 
 

@@ -91,7 +91,9 @@ def _assert_learned_the_same(out: Path, other: Path) -> None:
     for key in ("settings", "data", "step", "symbols", "lanes"):
         assert mine.progress[key] == theirs.progress[key]
     assert mine.progress["running"] == pytest.approx(theirs.progress["running"], abs=1e-4)
-    torch.testing.assert_close(mine.tensors, theirs.tensors, atol=1e-4, rtol=1e-3)
+    # Where a batch is cut in two, other sums are rounded: to eight bits, on some processors.
+    atol, rtol = {"fp32": (1e-4, 1e-3), "bf16": (1e-2, 1e-2)}[mine.progress["precision"]]
+    torch.testing.assert_close(mine.tensors, theirs.tensors, atol=atol, rtol=rtol)
 
 
 @pytest.mark.e2e

@@ -9,8 +9,7 @@ import pytest
 
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import search
-from foretype_server.candidates import Candidate
-from foretype_server.states import Snapshot
+from foretype_server.candidates import Candidate, Cursor
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Setting
 from foretype_training.suggestions import NextToken, RestOfLine, next_tokens, rest_of_lines
@@ -25,8 +24,8 @@ def suggesting(monkeypatch: pytest.MonkeyPatch) -> Suggesting:
     """Whatever the engine is asked, it suggests this."""
 
     def suggest(texts: list[str]) -> None:
-        def fake(start: Snapshot, *_: object) -> Generator[Piece, Read, list[Candidate]]:
-            yield Piece(np.zeros((1, 1), np.int64), start.state)
+        def fake(cursor: Cursor, *_: object) -> Generator[Piece, Read, list[Candidate]]:
+            yield Piece(np.zeros((1, 1), np.int64), cursor.snapshot.state)
             return [Candidate(text, 0.0, [], "boundary") for text in texts]
 
         monkeypatch.setattr(search, "search", fake)

@@ -9,8 +9,7 @@ import pytest
 
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import search
-from foretype_server.candidates import Candidate
-from foretype_server.states import Snapshot
+from foretype_server.candidates import Candidate, Cursor
 from foretype_training.corpus import SourceFile
 from foretype_training.measure import Setting
 from foretype_training.typist import Keystrokes, keystrokes
@@ -31,8 +30,8 @@ def suggesting(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> Typing:
             nonlocal position
             position = characters
 
-        def fake(start: Snapshot, *_: object) -> Generator[Piece, Read, list[Candidate]]:
-            yield Piece(np.zeros((1, 1), np.int64), start.state)
+        def fake(cursor: Cursor, *_: object) -> Generator[Piece, Read, list[Candidate]]:
+            yield Piece(np.zeros((1, 1), np.int64), cursor.snapshot.state)
             before = text[:position]
             asked.append(before)
             found = next((s for end, s in suggestions.items() if before.endswith(end)), "")
