@@ -46,9 +46,7 @@ class Names:
         """`elsewhere` says whether a name stands in other files."""
         begun = _BEGUN.search(prefix[-_LONGEST:])
         self.begun = begun[0] if begun else b""
-        # What is begun at the cursor is none that stands there.
-        before = prefix[-WITHIN:]
-        self._texts = before[: len(before) - len(self.begun)], suffix[:WITHIN]
+        self._prefix, self._suffix = prefix, suffix
         self._elsewhere = elsewhere
         self._known: dict[bytes, bool] = {}  # what was asked for before
 
@@ -62,4 +60,7 @@ class Names:
             return True
         pattern = re.escape(name)  # first in what is sought, for what begins with it is found fast
         word = re.compile(rb"%b(?!%b)(?<!%b%b)" % (pattern, _PART, _PART, pattern))
-        return any(name in text and word.search(text) for text in self._texts)
+        # What is begun at the cursor is none that stands there.
+        before = self._prefix[-WITHIN:].removesuffix(self.begun)
+        texts = before, self._suffix[:WITHIN]
+        return any(name in text and word.search(text) for text in texts)

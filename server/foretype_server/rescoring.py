@@ -10,6 +10,7 @@ trained to fill in the middle for it. What that gains stands in docs/architectur
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -85,21 +86,25 @@ def filling(
 def _lengths(text: str, rest: bytes) -> list[int]:
     """Where a continuation may end, in characters: after its first tokens; before the blanks
     behind them if the rest of the line begins with such, after these if not."""
-    kinds = [character.encode()[0] for character in text] + [rest[0]]
-    ends = [
-        length
-        for length in range(1, len(text) + 1)
-        if not (is_word(kinds[length - 1]) and is_word(kinds[length]) and length < len(text))
-        and (kinds[length - 1] if rest[0] in BLANKS else kinds[length]) not in BLANKS
-    ]
+    ends: list[int] = []
+    for length, (before, after) in enumerate(pairwise([*_first_bytes(text), rest[0]]), 1):
+        in_word = length < len(text) and is_word(before) and is_word(after)
+        blank = before if rest[0] in BLANKS else after
+        if not in_word and blank not in BLANKS:
+            ends.append(length)
     return ends[:MAX_ENDS]
+
+
+def _first_bytes(text: str) -> list[int]:
+    """Of each character: whether it is part of a word, these tell."""
+    return [character.encode()[0] for character in text]
 
 
 def _sure(candidate: Candidate, confidence: float) -> Candidate:
     """Cut before it becomes less probable than that."""
     if candidate.probability >= confidence:
         return candidate
-    kinds = [character.encode()[0] for character in candidate.text]
-    ends = [n for n in range(1, len(kinds)) if ends_token(kinds[n - 1], kinds[n])]
+    pairs = pairwise(_first_bytes(candidate.text))
+    ends = [n for n, (before, after) in enumerate(pairs, 1) if ends_token(before, after)]
     sure = [n for n in ends if candidate.cut(n, "confidence").probability >= confidence]
     return candidate.cut(max(sure, default=0), "confidence")

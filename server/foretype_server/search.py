@@ -7,10 +7,9 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from foretype_models import alphabet
-from foretype_models.runtime import Piece, Read
+from foretype_models.runtime import LogProbs, Piece, Read
 from foretype_server import utf8
 from foretype_server.boundaries import Progress, ends_token, first_of_repeated, is_word
 from foretype_server.candidates import Candidate, Cursor, Names, Options, Stop
@@ -23,8 +22,6 @@ DRAFTED = 16
 SURE_OF_NEW = 0.5
 """Below this probability a name that is not known is not suggested where there is a bound on
 confidence: it must be more likely than not."""
-
-LogProbs = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -161,7 +158,7 @@ class _Greedy:
         new = self.written[self._read :]
         room = max(0, DRAFTED - len(new))
         self._guess = self._draft.after(self.written)[:room] if self._draft and room else b""
-        symbols = np.frombuffer(new + self._guess, np.uint8).astype(np.int64)
+        symbols = alphabet.encode(new + self._guess)
         return Piece(symbols[:, None], self._state, self._memories)
 
     def go_on(self, read: Read) -> None:
