@@ -275,14 +275,20 @@ def stream(
     With a bound on confidence a character is decided when its token is; without one at once.
     """
     greedy = _Greedy(cursor, replace(options, candidates=1))
+
+    def decided() -> list[Character | Stop]:
+        length = greedy.hypothesis.sure if options.confidence else len(greedy.written)
+        return _characters(greedy.hypothesis.ended("length", length))
+
     sent = 0  # characters
     while greedy.end is None:
-        decided = greedy.hypothesis.sure if options.confidence else len(greedy.written)
-        characters = _characters(greedy.hypothesis.ended("length", decided))
+        characters = decided()
         yield characters[sent:]
         sent = len(characters)
         greedy.go_on((yield greedy.piece()))
-    return [*_characters(greedy.end)[sent:], greedy.end.stop]
+    # Of what repeats itself all that was decided, however much of that was guessed at once.
+    characters = max(_characters(greedy.end), decided(), key=len)
+    return [*characters[sent:], greedy.end.stop]
 
 
 def _characters(candidate: Candidate) -> list[Character | Stop]:

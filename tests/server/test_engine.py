@@ -167,6 +167,31 @@ def test_a_stream_says_what_complete_says(engine: Engine) -> None:
     assert asyncio.run(streamed()) == (found.text, found.stop)
 
 
+def test_names_are_known_from_the_document_and_its_workspace(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network writes one of the animals' names, and is sure of none."""
+    prefix = "package org.example.zoo;\n\nimport java.util.List;\n\nclass "
+
+    def found(confidence: float, suffix: str = "", workspace: str = "zoo") -> str:
+        limits = Limits("line", Options(1, 200, confidence))
+        document = _document(prefix, suffix, workspace)
+        candidates = asyncio.run(engine.complete(document, limits, Timings()))
+        return candidates[0].text if candidates else ""
+
+    [name, *_] = found(0.0).split()
+    assert not found(0.001).startswith(name)
+    assert found(0.001, f"\n{name} x;").startswith(name)
+
+    def knows(workspace: str, asked: bytes) -> bool:
+        return (workspace, asked.decode()) == ("zoo", name)
+
+    # What is remembered would change what the network writes, too.
+    monkeypatch.setattr(engine.workspaces, "knows_name", knows)
+    assert found(0.001).startswith(name)
+    assert not found(0.001, workspace="farm").startswith(name)
+
+
 def test_scores_are_those_of_the_network(engine: Engine, runtime: Runtime) -> None:
     text = "String größe = null; // 漢字\n"
     scores = asyncio.run(engine.score(PATH, text, Timings()))

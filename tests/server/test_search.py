@@ -208,6 +208,17 @@ def test_a_continuation_that_repeats_itself_says_it_once(runtime: Runtime) -> No
     assert sent.startswith(candidate.text)
     assert len(sent) > len(candidate.text)  # what was sent cannot be taken back
 
+    class Right:
+        def after(self, written: bytes) -> bytes:
+            return sent.encode()[len(written) :]
+
+        def keep(self, written: bytes) -> None:
+            pass
+
+    guessed = search.stream(replace(cursor, draft=Right()), Options(1, 200, 0.0))
+    parts, rest = events_and_result(unlearned, guessed)
+    assert [item for part in [*parts, rest] for item in part] == [*characters, stop]
+
 
 def test_predictions_are_characters_and_sum_to_less_than_one(runtime: Runtime) -> None:
     found = alone(runtime, search.predict(after(runtime, PREFIX), 100))

@@ -69,8 +69,8 @@ class _StopEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stop.ValueType],
     STOP_SUFFIX: _Stop.ValueType  # 5
     """What would follow stands after the cursor already."""
     STOP_REPETITION: _Stop.ValueType  # 6
-    """It began to repeat itself. A candidate is cut back to the first time; a stream keeps what
-    it has sent.
+    """It began to repeat itself. A candidate is cut back to the first time; a stream has
+    sent what it repeated.
     """
 
 class Stop(_Stop, metaclass=_StopEnumTypeWrapper):
@@ -88,8 +88,8 @@ STOP_END_OF_FILE: Stop.ValueType  # 4
 STOP_SUFFIX: Stop.ValueType  # 5
 """What would follow stands after the cursor already."""
 STOP_REPETITION: Stop.ValueType  # 6
-"""It began to repeat itself. A candidate is cut back to the first time; a stream keeps what
-it has sent.
+"""It began to repeat itself. A candidate is cut back to the first time; a stream has
+sent what it repeated.
 """
 Global___Stop: _TypeAlias = Stop  # noqa: Y015
 
