@@ -17,6 +17,9 @@ from hypothesis import settings
 from foretype.client import Client
 from foretype_models import bundle
 from foretype_models.runtime import Runtime
+from foretype_training.bundling import with_pointer
+from foretype_training.corpus import read_corpus
+from foretype_training.pointing import learn
 
 settings.register_profile("house", deadline=None)  # how long a test takes is no test
 settings.register_profile("thorough", deadline=None, max_examples=20_000)
@@ -77,19 +80,30 @@ def _trained(folder: Path, name: str, settings: str) -> Path:
     return folder / "run" / "model"
 
 
+def _pointing(model: Path, zoo: Path) -> Path:
+    """The same with what points at the words before."""
+    files = read_corpus([zoo], ["*.java"]).files
+    made = with_pointer(bundle.load(model), lambda runtime: learn(runtime, files), {})
+    folder = model.with_name("pointing")
+    bundle.save(made, folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _trained(
-        tmp_path_factory.mktemp("tiny"),
+    folder = tmp_path_factory.mktemp("tiny")
+    trained = _trained(
+        folder,
         "tiny",
         "epochs = 6\n"
         "[architecture]\nhidden_size = 64\nlayers = 2\nembedding_size = 32\nngrams = [3, 6, 12]\n",
     )
+    return _pointing(trained, folder / "zoo")
 
 
 @pytest.fixture(scope="session")
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another one, which reads other contexts and says other things."""
+    """Another one, which reads other contexts, says other things, and points at nothing."""
     return _trained(
         tmp_path_factory.mktemp("other"),
         "other",

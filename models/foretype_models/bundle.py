@@ -6,6 +6,7 @@
     weights.safetensors   the weights by name, to go on training from
     ngrams.npz            what followed which context in the training files, if the network
                           reads that
+    pointer.npz           what points at the words before, if there is such a pointer
 
 Nothing in it is ever unpickled, and nothing is used before it was checked.
 """
@@ -33,6 +34,7 @@ from foretype_models import alphabet
 from foretype_models.architecture import Architecture, ArchitectureError
 from foretype_models.graph_pb2 import Model as GraphModel
 from foretype_models.inputs import PREDICTIONS, Ngrams
+from foretype_models.pointer import Pointer
 
 FORMAT = 1
 """Of the folder's layout and of model.json."""
@@ -40,10 +42,11 @@ FORMAT = 1
 DESCRIPTION = "model.json"
 WEIGHTS = "weights.safetensors"
 NGRAMS = "ngrams.npz"
+POINTER = "pointer.npz"
 Precision = Literal["fp32", "int8"]
 NETWORKS: dict[Precision, str] = {"fp32": "network.onnx", "int8": "network.int8.onnx"}
 _REQUIRED = {NETWORKS["fp32"], WEIGHTS}
-_KNOWN = {*_REQUIRED, NETWORKS["int8"], NGRAMS}
+_KNOWN = {*_REQUIRED, NETWORKS["int8"], NGRAMS, POINTER}
 
 _OPERATORS = {
     *("Add", "Cast", "Clip", "Concat", "DequantizeLinear", "DynamicQuantizeLinear", "Gather"),
@@ -176,6 +179,13 @@ class Bundle:
             contexts = np.cumsum(arrays["gaps"], dtype=np.uint32)
             return Ngrams(contexts, arrays["predictions"])
 
+    def pointer(self) -> Pointer | None:
+        """What points at the words before; none where the bundle has none."""
+        if POINTER not in self.files:
+            return None
+        with np.load(io.BytesIO(self.files[POINTER]), allow_pickle=False) as arrays:
+            return Pointer.from_arrays(dict(arrays), self.description.architecture.hidden_size)
+
     def description_json(self) -> dict[str, Any]:
         """The content of model.json."""
         hashes = {name: _sha256(data) for name, data in sorted(self.files.items())}
@@ -187,6 +197,13 @@ def ngrams_file(ngrams: Ngrams) -> bytes:
     buffer = io.BytesIO()
     gaps = np.diff(ngrams.contexts, prepend=np.uint32(0))
     np.savez_compressed(buffer, gaps=gaps, predictions=ngrams.predictions)
+    return buffer.getvalue()
+
+
+def pointer_file(pointer: Pointer) -> bytes:
+    """The content of pointer.npz."""
+    buffer = io.BytesIO()
+    cast(Any, np).savez(buffer, **pointer.arrays())
     return buffer.getvalue()
 
 
@@ -275,6 +292,7 @@ def _load(path: Path) -> Bundle:
             _check_graph(name, files[name])
     bundle = Bundle(description, files)
     _check_ngrams(bundle)
+    _check_pointer(bundle)
     return bundle
 
 
@@ -333,10 +351,20 @@ def _check_graph(name: str, data: bytes) -> None:
         raise BundleError(f"{name} keeps its weights outside of itself")
 
 
+_NPZ_ERRORS = (*_ZIP_ERRORS, ValueError, TypeError, KeyError, OSError, MemoryError)
+
+
+def _check_pointer(bundle: Bundle) -> None:
+    try:
+        bundle.pointer()
+    except _NPZ_ERRORS as error:
+        raise BundleError(f"{POINTER} cannot be used: {error}") from error
+
+
 def _check_ngrams(bundle: Bundle) -> None:
     try:
         table = bundle.ngrams()
-    except (*_ZIP_ERRORS, ValueError, TypeError, KeyError, OSError, MemoryError) as error:
+    except _NPZ_ERRORS as error:
         raise BundleError(f"{NGRAMS} cannot be read: {error}") from error
     if (table.contexts[1:] <= table.contexts[:-1]).any():
         raise BundleError(f"{NGRAMS} is damaged: its contexts do not rise")

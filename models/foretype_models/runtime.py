@@ -15,6 +15,7 @@ from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.bundle import NETWORKS, Bundle, BundleError, Precision
 from foretype_models.inputs import NO_MEMORIES, Memories, side_by_side
+from foretype_models.pointer import NOTHING, Recent
 
 LogProbs = npt.NDArray[np.float32]
 """Natural logarithms of probabilities."""
@@ -41,11 +42,12 @@ class State:
 
     `tensors` are float32 of shape (batch, hidden), in the order of
     `Architecture.state_names`, for an int8 network wider by its guards; `context` is int64
-    of shape (longest n-gram - 1, batch).
+    of shape (longest n-gram - 1, batch); `recent` is what there is to point at in each text.
     """
 
     tensors: tuple[npt.NDArray[np.float32], ...]
     context: Symbols
+    recent: tuple[Recent, ...]
 
     @property
     def batch(self) -> int:
@@ -53,34 +55,46 @@ class State:
 
     @property
     def nbytes(self) -> int:
-        return self.context.nbytes + sum(tensor.nbytes for tensor in self.tensors)
+        return sum(part.nbytes for part in (self.context, *self.tensors, *self.recent))
 
     def take(self, indices: list[int]) -> State:
         """The states of these texts of the batch, in this order; one may be taken twice."""
         if indices == list(range(self.batch)):
             return self
-        return State(tuple(t[indices] for t in self.tensors), self.context[:, indices])
+        recent = tuple(self.recent[index] for index in indices)
+        return State(tuple(t[indices] for t in self.tensors), self.context[:, indices], recent)
 
     @classmethod
     def joined(cls, states: Sequence[State]) -> State:
         """Those of several batches in one."""
         tensors = zip(*(state.tensors for state in states), strict=True)
-        contexts = [state.context for state in states]
-        return cls(tuple(np.concatenate(t) for t in tensors), np.concatenate(contexts, axis=1))
+        context = np.concatenate([state.context for state in states], axis=1)
+        recent = tuple(recent for state in states for recent in state.recent)
+        return cls(tuple(np.concatenate(t) for t in tensors), context, recent)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Symbols to be read: those of `Runtime.read`."""
+    """Symbols to be read, int64 of shape (time, batch), and what the memories say of them."""
 
     symbols: Symbols
     state: State
     memories: Memories = NO_MEMORIES
+    only_last: bool = False  # whether what is expected after the last symbol is all that is wanted
 
 
 Read = tuple[LogProbs, State]
-"""The log-probabilities after each symbol of a piece, (time, batch, alphabet), and the state
-after the last."""
+"""The log-probabilities of the symbol after each of a piece, float32 of shape (time, batch,
+alphabet), or after the last one alone (1, batch, alphabet); and the state after the last."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the network alone makes of symbols."""
+
+    log_probs: LogProbs  # (time, batch, alphabet)
+    hidden: npt.NDArray[np.float32] | None  # of the last layer, (time, batch, hidden)
+    state: State  # whose `recent` is still that before the symbols
 
 
 class Runtime:
@@ -106,9 +120,12 @@ class Runtime:
         self.description = bundle.description
         self.precision: Precision = precision
         self._ngrams = bundle.ngrams()
+        self._pointer = bundle.pointer()
         self._session = _session(bundle, precision, threads)
         self._guards = _guards(self._session, self.architecture) if precision == "int8" else 0
         _check_shapes(self._session, self.architecture, self._guards, NETWORKS[precision])
+        if self._pointer is not None and not _shows_hidden(self._session):
+            raise BundleError(f"{NETWORKS[precision]} does not show the hidden states to point by")
         self._guarded = self._guard_states() if self._guards else (0.0, 0.0)
         self.is_exact = self.architecture.cell in ("lstm", "gru") and (
             precision == "fp32" or self._guards > 0
@@ -130,7 +147,8 @@ class Runtime:
             if self._guards:
                 tensor[:, hidden:] = np.array((1, -1)) * self._guarded[name[0] == "c"]
             tensors.append(tensor)
-        return State(tuple(tensors), inputs.initial_context(self.architecture, batch))
+        context = inputs.initial_context(self.architecture, batch)
+        return State(tuple(tensors), context, (NOTHING,) * batch)
 
     def _guard_states(self) -> tuple[float, float]:
         """The hidden and the cell state at which a guard stays, of all the largest hidden
@@ -148,42 +166,70 @@ class Runtime:
         return float(shown[best, hidden]), float(_HELD[best])
 
     def read(self, symbols: Symbols, state: State, memories: Memories = NO_MEMORIES) -> Read:
-        """Reads `symbols`, int64 of shape (time, batch), and what the memories say of them.
+        """Reads one piece."""
+        return self.read_together([Piece(symbols, state, memories)])[0]
 
-        Returns the log-probabilities of the symbol after each, float32 of shape (time, batch,
-        alphabet), and the state after the last.
-        """
+    def read_together(self, pieces: Sequence[Piece]) -> list[Read]:
+        """Reads pieces, which have as many symbols one as the other, in one run."""
+        if len(pieces) > 1 and not self.is_exact:
+            return [read for piece in pieces for read in self.read_together([piece])]
+        lanes = [piece.state.batch for piece in pieces]
+        if len(pieces) == 1:
+            [piece] = pieces
+            run = self.run(piece.symbols, piece.state, piece.memories)
+        else:
+            run = self.run(
+                np.concatenate([piece.symbols for piece in pieces], axis=1),
+                State.joined([piece.state for piece in pieces]),
+                side_by_side([piece.memories for piece in pieces], lanes),
+            )
+        read: list[Read] = []
+        for piece, last, number in zip(pieces, np.cumsum(lanes).tolist(), lanes, strict=True):
+            read.append(self._own(piece, run, slice(last - number, last)))
+        return read
+
+    def run(self, symbols: Symbols, state: State, memories: Memories = NO_MEMORIES) -> Run:
+        """What the network alone says, with nothing that is pointed at."""
         rows, context = inputs.encode(
             self.architecture, self._ngrams, state.context, symbols, memories
         )
-        parts: list[LogProbs] = []
+        parts: list[_Outputs] = []
         tensors = state.tensors
         for start in range(0, len(rows), _CHUNK):
             feeds: dict[str, npt.NDArray[Any]] = {"rows": rows[start : start + _CHUNK]}
             feeds.update(zip(self.architecture.state_names, tensors, strict=True))
-            log_probs, *tensors = cast(_Outputs, self._session.run(None, feeds))
-            parts.append(log_probs)
-        log_probs = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return log_probs, State(tuple(tensors), context)
-
-    def read_together(self, pieces: Sequence[Piece]) -> list[Read]:
-        """As `read` for each of the pieces, which have as many symbols one as the other, in
-        one run."""
-        if len(pieces) == 1 or not self.is_exact:
-            return [self.read(piece.symbols, piece.state, piece.memories) for piece in pieces]
-        lanes = [piece.state.batch for piece in pieces]
-        log_probs, state = self.read(
-            np.concatenate([piece.symbols for piece in pieces], axis=1),
-            State.joined([piece.state for piece in pieces]),
-            side_by_side([piece.memories for piece in pieces], lanes),
+            outputs = cast(_Outputs, self._session.run(None, feeds))
+            tensors = tuple(outputs[1 : 1 + len(tensors)])
+            parts.append([outputs[0], *outputs[1 + len(tensors) :]])
+        of_all = (
+            parts[0] if len(parts) == 1 else list(map(np.concatenate, zip(*parts, strict=True)))
         )
-        read: list[Read] = []
-        for last, number in zip(np.cumsum(lanes).tolist(), lanes, strict=True):
-            own = slice(last - number, last)
-            # Copies: who keeps one of them is not to keep all.
-            tensors = tuple(tensor[own].copy() for tensor in state.tensors)
-            read.append((log_probs[:, own], State(tensors, state.context[:, own].copy())))
-        return read
+        hidden = of_all[1][..., : self.architecture.hidden_size] if len(of_all) > 1 else None
+        return Run(of_all[0], hidden, State(tensors, context, state.recent))
+
+    def _own(self, piece: Piece, run: Run, own: slice) -> Read:
+        """What of a run is a piece's, with what it points at."""
+        state = run.state
+        tensors, context, recent = state.tensors, state.context, piece.state.recent
+        if own != slice(0, state.batch):  # copies: who keeps one of them is not to keep all
+            tensors = tuple(tensor[own].copy() for tensor in tensors)
+            context = context[:, own].copy()
+        log_probs = run.log_probs[-1:, own] if piece.only_last else run.log_probs[:, own]
+        # What stands in the file is pointed at where the file is remembered.
+        if self._pointer is not None and run.hidden is not None and piece.memories.file is not None:
+            followed = [
+                self._pointer.follow(
+                    piece.symbols[:, lane],
+                    run.log_probs[:, own.start + lane],
+                    run.hidden[:, own.start + lane],
+                    before,
+                    piece.only_last,
+                )
+                for lane, before in enumerate(recent)
+            ]
+            log_probs = np.stack([expected for expected, _ in followed], axis=1)
+            recent = tuple(after for _, after in followed)
+        return log_probs, State(tensors, context, recent)
 
     def score(self, path: str, text: bytes) -> npt.NDArray[np.float64]:
         """The bits of each byte of a text, given its path and the bytes before it."""
@@ -231,6 +277,10 @@ def _guards(session: ort.InferenceSession, architecture: Architecture) -> int:
     return GUARDS if widths.get(architecture.state_names[0]) == guarded else 0
 
 
+def _shows_hidden(session: ort.InferenceSession) -> bool:
+    return any(output.name == "hidden" for output in cast(Any, session).get_outputs())
+
+
 def _check_shapes(
     session: ort.InferenceSession, architecture: Architecture, guards: int, name: str
 ) -> None:
@@ -243,6 +293,8 @@ def _check_shapes(
     ]
     given_inputs: list[Any] = list(cast(Any, session).get_inputs())
     given_outputs: list[Any] = list(cast(Any, session).get_outputs())
+    if _shows_hidden(session):  # older ones do not
+        expected_outputs.append(("hidden", 3, hidden))
     for kind, given, expected in (
         ("inputs", given_inputs, expected_inputs),
         ("outputs", given_outputs, expected_outputs),

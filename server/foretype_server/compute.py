@@ -37,7 +37,7 @@ def alone(runtime: Runtime, work: Generator[Piece, Read, T], observer: Observer 
     try:
         piece = next(work)
         while True:
-            read = runtime.read(piece.symbols, piece.state, piece.memories)
+            [read] = runtime.read_together([piece])
             observer.has_read(piece.state.batch, len(piece.symbols))
             piece = work.send(read)
     except StopIteration as end:

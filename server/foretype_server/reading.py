@@ -183,7 +183,7 @@ class Reader:
             own = self._files.along(origin, position, end)
             position = end
         memories = Memories(reading.memory, own)
-        log_probs, after = yield Piece(symbols[:, None], state, memories)
+        log_probs, after = yield Piece(symbols[:, None], state, memories, only_last=True)
         snapshot = Snapshot(after, log_probs[-1, 0].copy())
         self._snapshots.put(origin, position, snapshot)
         reading.position, reading.snapshot = position, snapshot

@@ -35,7 +35,8 @@ def follows(cursor: Cursor, texts: Sequence[str]) -> Generator[Piece, Read, list
     for written in map(str.encode, texts):
         while at < len(written):
             part = written[at : at + _PIECE]
-            after, state = yield Piece(alphabet.encode(part)[:, None], state, start.memories)
+            symbols = alphabet.encode(part)[:, None]
+            after, state = yield Piece(symbols, state, start.memories, only_last=True)
             log_probs, at = after[-1, 0], at + len(part)
         expected.append(log_probs)
         states.append(state)

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from foretype_models import bundle
+from foretype_models import bundle, pointer
 from foretype_models.bundle import Bundle, BundleError, BundleWriteError, ngrams_file
 from foretype_models.inputs import PREDICTIONS, Ngrams
 from foretype_models.runtime import Runtime
@@ -89,7 +89,8 @@ def test_a_zip_holds_what_was_packed(tiny_model: Path, tmp_path: Path) -> None:
 def test_it_consists_of_these_files_and_their_hashes(tiny_model: Path) -> None:
     names = {path.name for path in tiny_model.iterdir()}
     assert names == {
-        *("model.json", "network.onnx", "network.int8.onnx", "weights.safetensors", "ngrams.npz")
+        *("model.json", "network.onnx", "network.int8.onnx", "weights.safetensors", "ngrams.npz"),
+        "pointer.npz",
     }
     described = json.loads((tiny_model / "model.json").read_text())
     assert set(described) == {
@@ -232,6 +233,13 @@ def test_functions_of_its_own(copy: Path) -> None:
     assert _refusal(copy) == "network.onnx has functions of its own, which no network of ours has"
 
 
+def _without(folder: Path, name: str) -> None:
+    """As if its maker had left a file out."""
+    (folder / name).unlink()
+    hashes = json.loads((folder / "model.json").read_text())["files"]
+    _describe(folder, files={other: hashes[other] for other in hashes if other != name})
+
+
 def _archive(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -245,6 +253,12 @@ def _array(values: Any) -> bytes:
 
 
 _ONE, _TWO = np.ones(1, np.uint32), np.ones(2, np.uint16)
+
+
+def _pointer(hidden: int, **arrays: Any) -> dict[str, Any]:
+    """The arrays of one, but for these."""
+    shapes = pointer.shapes(hidden, 32, 32).items()
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes} | arrays
 
 
 @pytest.mark.parametrize(
@@ -285,7 +299,33 @@ def test_a_table_of_objects_is_never_unpickled(copy: Path, tmp_path: Path) -> No
     assert not (tmp_path / "unpickled").exists()
 
 
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "it holds nothing"),
+        ({"query": np.zeros((64, 32), np.float32)}, "it holds query"),
+        (_pointer(hidden=65), "query must be finite float32 of shape (64, 32)"),
+        (_pointer(hidden=64, near=np.full(12, np.nan, np.float32)), "near must be finite"),
+        (_pointer(hidden=64, gate=np.zeros((64, 32))), "gate must be finite float32"),
+        (_pointer(hidden=64, gate_bias=np.float32(0)), "query_bias and gate_bias must be"),
+    ],
+)
+def test_a_damaged_pointer(copy: Path, arrays: dict[str, Any], message: str) -> None:
+    _replace(copy, "pointer.npz", _archive(**arrays))
+    assert _refusal(copy).startswith(f"pointer.npz cannot be used: {message}")
+
+
+def test_a_network_that_does_not_show_what_to_point_by(copy: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        [hidden] = [output for output in model.graph.output if output.name == "hidden"]
+        model.graph.output.remove(hidden)
+
+    _change_graph(copy, change)
+    assert _refusal_to_run(copy).startswith("network.onnx does not show the hidden states")
+
+
 def test_other_shapes_than_described(copy: Path) -> None:
+    _without(copy, "pointer.npz")
     architecture = json.loads((copy / "model.json").read_text())["architecture"]
     _describe(copy, architecture=architecture | {"hidden_size": 65})
     assert "the inputs of network.onnx are" in _refusal_to_run(copy)

@@ -104,7 +104,7 @@ def test_a_text_that_fails_in_the_background_holds_up_no_other(
     _read(reader, other)
     _read(reader, COLD)
     with monkeypatch.context() as broken:
-        broken.setattr(runtime, "read", _fail)
+        broken.setattr(runtime, "read_together", _fail)
         with pytest.raises(MemoryError):
             reader.read_in_background()
     _finish_background(reader)

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foretype_models.pointer import NOTHING
 from foretype_models.runtime import State
 from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
 
@@ -14,7 +15,7 @@ _FLOATS = 64
 
 def _snapshot(number: int) -> Snapshot:
     tensor = np.full((1, _FLOATS), number, dtype=np.float32)
-    return Snapshot(State((tensor,), np.zeros((0, 1), np.int64)), tensor[0])
+    return Snapshot(State((tensor,), np.zeros((0, 1), np.int64), (NOTHING,)), tensor[0])
 
 
 def _number(snapshot: Snapshot) -> int:

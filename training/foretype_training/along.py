@@ -6,7 +6,7 @@ from functools import partial
 
 from foretype_models.inputs import Memories
 from foretype_models.memory import Answers, TextMemory
-from foretype_models.runtime import Runtime, State
+from foretype_models.runtime import Piece, Runtime, State
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.candidates import Candidate, Cursor, Options
@@ -68,6 +68,8 @@ class Along:
         own = None if self._own is None else Answers(self._own[start:stop, None])
         memories = Memories(self._project, own)
         read = self._symbols[start:stop, None]
-        log_probs, after = self._runtime.read(read, state, memories)
+        [(log_probs, after)] = self._runtime.read_together(
+            [Piece(read, state, memories, only_last=True)]
+        )
         file = None if self._memory is None else self._memory.at(stop)
         return Snapshot(after, log_probs[-1, 0], Memories(self._project, file))

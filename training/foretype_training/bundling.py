@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import load as load_weights
 from safetensors.numpy import save as save_weights
 
 from foretype_models import alphabet, inputs
@@ -17,16 +18,19 @@ from foretype_models.architecture import Architecture
 from foretype_models.bundle import (
     NETWORKS,
     NGRAMS,
+    POINTER,
     WEIGHTS,
     Bundle,
     Description,
     Precision,
     SelfTest,
     ngrams_file,
+    pointer_file,
 )
 from foretype_models.inputs import Memories, Ngrams
 from foretype_models.memory import Answers, TextMemory, answers
 from foretype_models.network import Network
+from foretype_models.pointer import Pointer
 from foretype_models.runtime import Runtime
 from foretype_server.recall import memory_lengths
 from foretype_training.corpus import SourceFile, sample
@@ -34,6 +38,7 @@ from foretype_training.errors import TrainingError
 from foretype_training.export import Weights, to_onnx
 from foretype_training.int8 import CELLS, to_int8
 from foretype_training.measure import bits_per_character, measure
+from foretype_training.pointing import Learned
 
 TOLERANCE = 1e-3
 """How far a log-probability (nats) of the exported network may be from torch's."""
@@ -86,12 +91,13 @@ def make_bundle(
     identity: Identity,
     held_out: Sequence[SourceFile],
     say: Say = lambda text: None,
+    pointer: Pointer | None = None,
 ) -> Bundle:
-    """Exports, checks and measures a network.
+    """Exports, checks and measures a network; `pointer` is what goes with it.
 
     Raises TrainingError if the exported network disagrees with torch's.
     """
-    draft = _draft(network, ngrams, identity)
+    draft = _draft(network, ngrams, identity, pointer)
     runtime = Runtime(draft, self_test=False)
     say("comparing the exported network with torch")
     difference = check_agreement(network, ngrams, runtime, held_out[0])
@@ -113,19 +119,54 @@ def make_bundle(
     return _finished(draft, quality, ["fp32", "int8"] if ships else ["fp32"])
 
 
-def _draft(network: Network, ngrams: Ngrams, identity: Identity) -> Bundle:
+def with_pointer(
+    bundle: Bundle,
+    learn: Callable[[Runtime], Learned],
+    facts: Mapping[str, Any],
+) -> Bundle:
+    """The bundle with what points at the words before, which `learn` makes for its network;
+    `facts` say what it was learned from."""
+    weights = load_weights(bundle.files[WEIGHTS])
+    networks = _networks(bundle.description.architecture, weights, bundle.ngrams())
+    shown = {NETWORKS[precision]: networks[NETWORKS[precision]] for precision in bundle.precisions}
+    draft = replace(bundle, files={**bundle.files, **shown})
+    learned = learn(Runtime(draft, draft.choose_precision(), self_test=False))
+    files = {**draft.files, POINTER: pointer_file(learned.pointer)}
+    measured = {
+        "words": learned.words,
+        "bits_per_word": {"network": learned.bits_before, "with_pointer": learned.bits},
+    }
+    description = bundle.description
+    description = replace(
+        description,
+        version=_version(files[WEIGHTS], bundle.ngrams(), files[POINTER]),
+        training={**description.training, "pointer": dict(facts)},
+    )
+    quality = {**description.quality, "pointer": measured}
+    return _finished(Bundle(description, files), quality, bundle.precisions)
+
+
+def _networks(architecture: Architecture, weights: Weights, ngrams: Ngrams) -> dict[str, bytes]:
+    """In all precisions that there can be."""
+    networks = {NETWORKS["fp32"]: to_onnx(architecture, weights)}
+    if architecture.cell in CELLS:
+        bound = EMBEDDED * _embedded(architecture, weights, ngrams)
+        networks[NETWORKS["int8"]] = to_int8(architecture, weights, bound)
+    return networks
+
+
+def _draft(network: Network, ngrams: Ngrams, identity: Identity, pointer: Pointer | None) -> Bundle:
     """A bundle with all files, whose description lacks what must be measured first."""
     weights = {name: w.detach().cpu().numpy() for name, w in network.state_dict().items()}
     architecture = network.architecture
-    files = {NETWORKS["fp32"]: to_onnx(architecture, weights), WEIGHTS: save_weights(weights)}
-    if architecture.cell in CELLS:
-        bound = EMBEDDED * _embedded(architecture, weights, ngrams)
-        files[NETWORKS["int8"]] = to_int8(architecture, weights, bound)
+    files = {**_networks(architecture, weights, ngrams), WEIGHTS: save_weights(weights)}
     if architecture.ngrams:
         files[NGRAMS] = ngrams_file(ngrams)
+    if pointer is not None:
+        files[POINTER] = pointer_file(pointer)
     description = Description(
         name=identity.name,
-        version=_version(files[WEIGHTS], ngrams),
+        version=_version(files[WEIGHTS], ngrams, files.get(POINTER, b"")),
         language=identity.language,
         architecture=architecture,
         parameters=identity.parameters,
@@ -151,8 +192,9 @@ def _own_memory(architecture: Architecture, symbols: Symbols) -> Memories:
     return Memories(file=Answers(answers(memory_lengths(architecture), symbols)[:, None]))
 
 
-def _version(weights: bytes, ngrams: Ngrams) -> str:
+def _version(weights: bytes, ngrams: Ngrams, pointer: bytes) -> str:
     learned = hashlib.sha256(weights)
+    learned.update(pointer)
     learned.update(ngrams.contexts.tobytes())
     learned.update(ngrams.predictions.tobytes())
     return learned.hexdigest()[:12]

@@ -37,8 +37,8 @@ def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None
 
     Inputs: `rows`, int64 (time, batch, features), see `foretype_models.inputs`, and the
     state, float32 (batch, hidden) each, by the names of `Architecture.state_names`.
-    Outputs: `log_probs`, float32 (time, batch, alphabet), natural logarithms, and the new
-    state under the same names with `_out`.
+    Outputs: `log_probs`, float32 (time, batch, alphabet), natural logarithms; the new state
+    under the same names with `_out`; and `hidden`, (time, batch, hidden), of the last layer.
     """
     graph = _Graph(weights)
     summed = _embedded(graph, inputs.features(architecture))
@@ -51,6 +51,7 @@ def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None
     for number in range(architecture.layers):
         output = _layer(graph, architecture, number, layer)
         layer = output if number == 0 else graph.node("Add", [layer, output])
+    graph.node("Identity", [layer], ["hidden"])
     joined = graph.node("Concat", [layer, summed], axis=2)
     kernel = graph.array("output.kernel", weights["output.weight"].T)
     product = graph.node("MatMul", [joined, kernel])
@@ -166,6 +167,7 @@ class _Graph:
             [
                 floats("log_probs", ["time", "batch", alphabet.SIZE]),
                 *(floats(f"{name}_out", shape) for name in names),
+                floats("hidden", ["time", "batch", architecture.hidden_size]),
             ],
             list(self._initializers.values()),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from foretype_models import alphabet, memory
-from foretype_models.alphabet import Symbols
-from foretype_models.inputs import Found, Memories, Memory, side_by_side
+from foretype_models.inputs import NO_MEMORIES, Found, Memories, Memory, side_by_side
 from foretype_models.memory import Answers
-from foretype_models.runtime import Runtime, State
+from foretype_models.runtime import Piece, Runtime, State
 from foretype_server.workspaces import Table, Workspace, others
 from foretype_training.corpus import SourceFile, symbols
 from foretype_training.windows import Lanes, Window
@@ -70,13 +69,15 @@ def measure(
     `progress` is told the bytes read so far.
     """
     known = Known(runtime, files, setting, project or files)
-    reader = _Reader(runtime, min(_LANES, len(files)), known)
+    beside = SideBySide(runtime, known)
     bits = [np.zeros(len(file.text), dtype=np.float32) for file in files]
     right = [np.zeros(len(file.text), dtype=np.bool_) for file in files]
     done = 0
-    for window in Lanes(known.symbols, reader.lanes, _WINDOW, seed=None, epochs=1):
-        for lane, log_probs in reader.read(window):
-            file = int(window.files[lane])
+    for window in beside.windows():
+        lanes, piece = beside.piece(window)
+        [(log_probs_of_all, beside.state)] = runtime.read_together([piece])
+        for place, lane in enumerate(lanes):
+            log_probs, file = log_probs_of_all[:, place], int(window.files[lane])
             # Where in the text the window's targets begin; before it stands the path.
             first = int(window.offsets[lane]) + 1 - known.text_at[file]
             at = slice(max(0, first), max(0, first + _WINDOW))
@@ -135,47 +136,51 @@ class Known:
         return others(self._workspace.tables, file.path)
 
 
-class _Reader:
-    """Carries the state of the lanes that still have a file from window to window."""
+class SideBySide:
+    """Files that are read side by side, window by window, each with what it is read with.
 
-    def __init__(self, runtime: Runtime, lanes: int, known: Known) -> None:
-        self.lanes = lanes
+    Who reads a window's piece leaves the state after it in `state`.
+    """
+
+    def __init__(self, runtime: Runtime, known: Known) -> None:
         self._runtime = runtime
         self._known = known
+        lanes = min(_LANES, len(known.files))
         self._live = np.arange(lanes)
-        self._state = runtime.initial_state(lanes)
         self._memories: dict[int, tuple[Found | None, Memory | None]] = {}  # by lane
+        self.state = runtime.initial_state(lanes)
 
-    def read(self, window: Window) -> list[tuple[int, npt.NDArray[np.float32]]]:
-        """Of each lane with a file its number, and the log-probabilities after its symbols."""
+    def windows(self) -> Iterator[Window]:
+        """Those of all files, in their order."""
+        return iter(Lanes(self._known.symbols, len(self._live), _WINDOW, seed=None, epochs=1))
+
+    def piece(self, window: Window) -> tuple[list[int], Piece]:
+        """The lanes that still have a file, and what is to be read of these."""
         still = np.flatnonzero(window.files[self._live] >= 0)
         self._live = self._live[still]
         live: list[int] = self._live.tolist()
         for lane in live:
             if window.starts[lane]:
                 self._memories[lane] = self._known.of(int(window.files[lane]))
-        state = self._restarted(self._state.take(still.tolist()), window.starts[self._live])
-        read: Symbols = window.symbols[:, self._live]
-        log_probs, self._state = self._runtime.read(read, state, self._around(window, live))
-        return [(lane, log_probs[:, place]) for place, lane in enumerate(live)]
+        state = self._restarted(self.state.take(still.tolist()), window.starts[self._live])
+        return live, Piece(window.symbols[:, self._live], state, self._around(window, live))
 
     def _around(self, window: Window, live: list[int]) -> Memories:
         lengths = len(self._runtime.architecture.ngrams)
         memories: list[Memories] = []
         for lane in live:
             own, project = self._memories[lane]
+            if own is None:
+                memories.append(NO_MEMORIES)
+                continue
             answers = np.zeros((_WINDOW, 1, lengths), np.int64)
-            if own is not None:
-                part = own[window.offsets[lane] :][:_WINDOW]
-                answers[: len(part), 0] = part
+            part = own[window.offsets[lane] :][:_WINDOW]
+            answers[: len(part), 0] = part
             memories.append(Memories(project, Answers(answers)))
         return side_by_side(memories, [1] * len(live))
 
     def _restarted(self, state: State, starts: npt.NDArray[np.bool_]) -> State:
         """The initial state where a lane starts a file."""
-        fresh = self._runtime.initial_state(len(starts))
-        tensors = zip(fresh.tensors, state.tensors, strict=True)
-        return State(
-            tuple(np.where(starts[:, None], new, old) for new, old in tensors),
-            np.where(starts, fresh.context, state.context),
-        )
+        fresh, places = self._runtime.initial_state(), np.arange(len(starts))
+        both = State.joined((fresh, state))
+        return both.take(np.where(starts, 0, places + 1).tolist())

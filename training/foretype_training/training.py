@@ -250,7 +250,12 @@ def _finish(plan: _Plan, trained: Trained, options: Options, speed: Throughput |
     )
     held_out = plan.split.held_out
     made = make_bundle(
-        trained.network, plan.texts.table, identity, held_out, lambda t: say(f"  {t}")
+        trained.network,
+        plan.texts.table,
+        identity,
+        held_out,
+        lambda t: say(f"  {t}"),
+        plan.base and plan.base.pointer(),
     )
     bundle.save(made, plan.out / MODEL)  # whatever comes between now and the comparison's end
     comparison = compare(plan.base, made, held_out, plan.corpus.files)

@@ -1,0 +1,381 @@
+"""A pointer at the words of the text before: which of them comes next?
+
+The network spells a word letter by letter, and what it has not learned to spell costs it most
+at the first. But which of the names before it is that stands at such a place, its state knows
+well. So where a word may begin, a query made of the hidden state is compared with the keys of
+the words before, each made of the state before that word and of the one after it; the words
+whose keys suit it have their shares of a second distribution, beside the network's own. How
+much of each is right a gate says at first, and then each letter, by Bayes' rule.
+
+(Vinyals et al. 2015, "Pointer networks"; Merity et al. 2017, "Pointer sentinel mixture
+models"; of code Li et al. 2018, "Code completion with neural attention and pointer networks".
+Here the mixture is of characters, and the network need not be trained for it.)
+
+What it holds of a text, a `Recent`, depends on the text before alone and never changes: it is
+part of the state, and found again with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from foretype_models import alphabet
+from foretype_models.alphabet import Symbols
+
+Floats = npt.NDArray[np.float32]
+
+WINDOW = 2048
+"""Words before that may be pointed at, and some more: the oldest leave `SEALED` at a time."""
+SEALED = 32
+LONGEST = 32
+"""Bytes of a word that are known; where one is longer, the network spells its end."""
+LEAST = 0.02
+"""Where a word is less probable than that, it is not asked which."""
+DISTANCES = 12
+"""Classes of distances, by powers of two, that have a bias of their own."""
+
+IS_WORD = np.zeros(alphabet.SIZE, dtype=np.bool_)
+"""The bytes of words: letters, digits, _ and $, and those of characters beyond ASCII."""
+IS_WORD[list(b"_$")] = True
+for _first, _last in (b"az", b"AZ", b"09", (0x80, 0xFF)):
+    IS_WORD[_first : _last + 1] = True
+BEGINS = IS_WORD.copy()
+"""Those that one may begin with: what begins with a digit is none."""
+BEGINS[ord("0") : ord("9") + 1] = False
+
+_IS_WORD, _BEGINS = IS_WORD.tolist(), BEGINS.tolist()
+_BEGINS_AT, _OTHERS_AT = np.flatnonzero(BEGINS), np.flatnonzero(~IS_WORD)
+_LEAST_SHARE = 1e-3  # of the pointer, below which it is given up within a word
+_MOST = 1 - 1e-6  # so that the network is never left out
+SCALED = 0.2  # what the gate sees of the scores, by this
+_TINY = 1e-30
+_SHARE_BYTES = 100  # of an entry, about
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Some words in the order of the text, of which each has a key."""
+
+    keys: npt.NDArray[np.float16]  # (words, width)
+    letters: npt.NDArray[np.uint8]  # (words, LONGEST), zeros after the last
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def nbytes(self) -> int:
+        return self.keys.nbytes + self.letters.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class Possible:
+    """Which of the words before the one that is being written can be."""
+
+    letters: npt.NDArray[np.uint8]  # (words, LONGEST)
+    weights: Floats  # (words,), up to a factor
+    written: int  # bytes of it
+    share: float  # the probability that it is one of them
+
+
+@dataclass(frozen=True, eq=False)
+class Recent:
+    """What there is to point at after a text, and the word at its end."""
+
+    sealed: tuple[Words, ...] = ()
+    words: Words | None = None  # those after them, fewer than SEALED
+    hidden: Floats | None = None  # after the last symbol
+    inside: bool = False  # whether that is a byte of words
+    word: bytes = b""  # as far as it is written
+    key: Floats | None = None  # of its beginning
+    possible: Possible | None = None  # inside a word
+    shares: Mapping[int, float] | None = None  # of the pointer after each symbol it expects
+
+    @property
+    def nbytes(self) -> int:
+        """Of what is not shared by texts that begin the same."""
+        parts = [self.words, self.sealed[-1] if self.sealed else None, self.hidden]
+        if self.possible is not None:
+            parts += [self.possible.letters, self.possible.weights]
+        entries = 8 * len(self.sealed) + _SHARE_BYTES * len(self.shares or ())
+        return entries + sum(part.nbytes for part in parts if part is not None)
+
+
+NOTHING = Recent()
+
+
+def shapes(hidden: int, width: int, gate: int) -> dict[str, tuple[int, ...]]:
+    """Of what a pointer learns, by name."""
+    return {
+        "query": (hidden, width),
+        "before": (hidden, width),
+        "after": (hidden, width),
+        "query_bias": (width,),
+        "near": (DISTANCES,),
+        "gate": (hidden, gate),
+        "gate_bias": (gate,),
+        "gate_output": (gate + 3,),
+        "gate_output_bias": (1,),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Pointer:
+    """What is learned, by name as in a bundle's file."""
+
+    query: Floats  # of the hidden state: (hidden, width)
+    before: Floats  # the key's part of the state before a word
+    after: Floats  # and of the one after it
+    query_bias: Floats
+    near: Floats  # the bias of each class of distances
+    gate: Floats  # (hidden, gate)
+    gate_bias: Floats
+    gate_output: Floats  # of these, and of three numbers that tell how the scores are spread
+    gate_output_bias: Floats
+
+    @cached_property
+    def near_each(self) -> Floats:
+        """The bias of each word before, the nearest last."""
+        distances = np.arange(WINDOW + SEALED, 0, -1)
+        return self.near[np.minimum(np.log2(distances).astype(np.int64), DISTANCES - 1)]
+
+    @cached_property
+    def _of_hidden(self) -> Floats:
+        joined = np.concatenate((self.query, self.before, self.after, self.gate), axis=1)
+        return np.ascontiguousarray(joined.T)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], hidden: int) -> Self:
+        """For a network with so many units in its last layer. Raises ValueError where these are
+        not what such a pointer learns."""
+        if arrays.keys() != shapes(hidden, 0, 0).keys():
+            raise ValueError(f"it holds {', '.join(sorted(arrays)) or 'nothing'}")
+        sizes = arrays["query_bias"].shape, arrays["gate_bias"].shape
+        if any(len(size) != 1 for size in sizes):
+            raise ValueError("query_bias and gate_bias must be vectors")
+        for name, shape in shapes(hidden, *sizes[0], *sizes[1]).items():
+            array = arrays[name]
+            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite float32 of shape {shape}")
+        return cls(**arrays)
+
+    def arrays(self) -> dict[str, Floats]:
+        """By name."""
+        return {name: getattr(self, name) for name in shapes(0, 0, 0)}
+
+    @property
+    def width(self) -> int:
+        return self.query.shape[1]
+
+    def follow(
+        self,
+        symbols: Symbols,
+        log_probs: Floats,
+        hidden: Floats,
+        recent: Recent,
+        only_last: bool = False,
+    ) -> tuple[Floats, Recent]:
+        """What is expected after each symbol (time,) of a text, given what the network expects
+        (time, alphabet) and its hidden states (time, hidden); if `only_last`, after the last
+        one alone, (1, alphabet). And what there is to point at then."""
+        following = _Following(self, recent)
+        first = _last_run(symbols) if only_last else 0
+        mixed: list[Floats] = []
+        for at, symbol in enumerate(symbols.tolist()):
+            following.read(symbol, hidden[at])
+            if at >= first:
+                mixed.append(following.expected(log_probs[at]))
+        return np.stack(mixed[-1:] if only_last else mixed), following.recent()
+
+    def projected(self, hidden: Floats) -> Floats:
+        """Query, the key's two parts and the gate's first numbers of one state. (One product
+        for each state: that of many at once may differ in the last bit.)"""
+        return self._of_hidden @ hidden
+
+
+class _Following:
+    """A text that is followed symbol by symbol."""
+
+    def __init__(self, pointer: Pointer, recent: Recent) -> None:
+        self._pointer = pointer
+        self._sealed, self._words = recent.sealed, recent.words
+        self._hidden = recent.hidden
+        self._inside, self._word, self._key = recent.inside, recent.word, recent.key
+        self._possible, self._shares = recent.possible, recent.shares
+        self._new: list[tuple[Floats, bytes]] = []
+
+    def recent(self) -> Recent:
+        self._append()
+        # A copy: who keeps it is not to keep all hidden states.
+        hidden = None if self._hidden is None else self._hidden.copy()
+        return Recent(
+            self._sealed,
+            self._words,
+            hidden,
+            self._inside,
+            self._word,
+            self._key,
+            self._possible,
+            self._shares,
+        )
+
+    def read(self, symbol: int, hidden: Floats) -> None:
+        """`hidden` is the state after the symbol."""
+        if not _IS_WORD[symbol]:
+            self._end_word()
+            self._inside, self._possible = False, None
+        elif not self._inside:
+            self._begin_word(symbol)
+            self._inside = True
+        elif self._word:
+            self._word += bytes((symbol,))
+            self._narrow(symbol)
+        self._hidden, self._shares = hidden, None
+
+    def _begin_word(self, symbol: int) -> None:
+        if _BEGINS[symbol] and self._hidden is not None:
+            width = self._pointer.width
+            self._word = bytes((symbol,))
+            self._key = self._pointer.projected(self._hidden)[width : 2 * width]
+            if self._shares is not None:
+                letters, weights, share = self._pointed()
+                self._possible = Possible(letters, weights, 0, share)
+                self._narrow(symbol)
+
+    def _narrow(self, symbol: int) -> None:
+        """Leaves those of the possible words that go on with this symbol."""
+        possible, self._possible = self._possible, None
+        share = self._shares.get(symbol, 0) if self._shares is not None else 0
+        if possible is None or share < _LEAST_SHARE:
+            return
+        written = possible.written
+        left = np.flatnonzero(possible.letters[:, written] == symbol)
+        if written + 1 < LONGEST:
+            self._possible = Possible(
+                possible.letters[left],
+                possible.weights[left],
+                written + 1,
+                share,
+            )
+
+    def _end_word(self) -> None:
+        if self._word and self._hidden is not None and self._key is not None:
+            width = self._pointer.width
+            after = self._pointer.projected(self._hidden)[2 * width : 3 * width]
+            self._new.append((self._key + after, self._word))
+        self._word, self._key = b"", None
+
+    def _append(self) -> None:
+        """The new words to those before."""
+        for start in range(0, len(self._new), SEALED):
+            self._append_some(self._new[start : start + SEALED])
+        self._new = []
+
+    def _append_some(self, new: Sequence[tuple[Floats, bytes]]) -> None:
+        keys = np.array([key for key, _ in new], dtype=np.float16)
+        spelled = b"".join(word[:LONGEST].ljust(LONGEST, b"\0") for _, word in new)
+        letters = np.frombuffer(spelled, np.uint8).reshape(-1, LONGEST)
+        if self._words is not None:
+            keys = np.concatenate((self._words.keys, keys))
+            letters = np.concatenate((self._words.letters, letters))
+        if len(keys) >= SEALED:
+            sealed = Words(keys[:SEALED].copy(), letters[:SEALED].copy())
+            self._sealed = (*self._sealed, sealed)[-(WINDOW // SEALED) :]
+            keys, letters = keys[SEALED:].copy(), letters[SEALED:].copy()
+        self._words = Words(keys, letters) if len(keys) else None
+
+    def expected(self, log_probs: Floats) -> Floats:
+        """What is expected after the last symbol that was read, given what the network does."""
+        if not self._inside:
+            return self._word_may_begin(log_probs)
+        if self._possible is None:
+            return log_probs
+        return self._word_goes_on(log_probs, self._possible)
+
+    def _word_may_begin(self, log_probs: Floats) -> Floats:
+        self._append()
+        word = float(np.exp(log_probs[_BEGINS_AT]).sum())
+        if word < LEAST or not (self._sealed or self._words):
+            return log_probs
+        letters, weights, share = self._pointed()
+        expected = log_probs.copy()
+        expected[_BEGINS_AT] += math.log(1 - share)
+        pointed = np.bincount(letters[:, 0], weights)
+        begun = np.flatnonzero(pointed)
+        return self._with(expected, begun, share * word * pointed[begun])
+
+    def _word_goes_on(self, log_probs: Floats, possible: Possible) -> Floats:
+        share = possible.share
+        expected = log_probs + np.float32(math.log(1 - share))
+        pointed = np.bincount(possible.letters[:, possible.written], possible.weights)
+        following = np.flatnonzero(pointed)
+        likely = pointed[following] * (share / float(possible.weights.sum()))
+        if following[0] == 0:  # some end here, before what the network says
+            others = float(np.exp(log_probs[_OTHERS_AT]).sum())
+            expected[_OTHERS_AT] += math.log1p(likely[0] / max((1 - share) * others, _TINY))
+            following, likely = following[1:], likely[1:]
+        return self._with(expected, following, likely)
+
+    def _with(
+        self, expected: Floats, letters: npt.NDArray[np.intp], likely: npt.NDArray[np.floating[Any]]
+    ) -> Floats:
+        """With what is pointed at, so likely, beside what the network alone expects."""
+        mixed = np.exp(expected[letters]) + likely
+        expected[letters] = np.log(mixed)
+        shares = np.minimum(likely / mixed, _MOST)
+        self._shares = dict(zip(letters.tolist(), shares.tolist(), strict=True))
+        return expected
+
+    def _pointed(self) -> Pointed:
+        assert self._hidden is not None
+        return _pointed(self._pointer, self._sealed, self._words, self._hidden.tobytes())
+
+
+def _last_run(symbols: Symbols) -> int:
+    """Where the last symbol stands that is no byte of words, or the beginning: what is expected
+    from there on decides what is expected at the end."""
+    others = np.flatnonzero(~IS_WORD[symbols])
+    return int(others[-1]) if len(others) else 0
+
+
+Pointed = tuple[npt.NDArray[np.uint8], Floats, float]
+"""The words before, the weight of each, and how probable it is that it will be one of them."""
+
+
+@lru_cache(maxsize=64)
+def _pointed(
+    pointer: Pointer, sealed: tuple[Words, ...], words: Words | None, state: bytes
+) -> Pointed:
+    """Before a word; asked for again when it begins."""
+    width = pointer.width
+    projected = pointer.projected(np.frombuffer(state, np.float32))
+    parts = [_joined(sealed)] if sealed else []
+    if words is not None:
+        parts.append((words.keys.astype(np.float32), words.letters))
+    keys = np.concatenate([keys for keys, _ in parts])
+    letters = np.concatenate([letters for _, letters in parts])
+    scores = keys @ (projected[:width] + pointer.query_bias)
+    scores += pointer.near_each[-len(scores) :]
+    largest = float(scores.max())
+    weights = np.exp(scores - largest)
+    total = float(weights.sum())
+    weights /= total
+    log_total = largest + math.log(total)
+    spread = log_total - float(weights @ scores)  # the entropy of the weights
+    seen = np.tanh(projected[3 * width :] + pointer.gate_bias)
+    told = np.append(seen, np.float32(SCALED) * np.array((spread, log_total, largest), np.float32))
+    gate = float(pointer.gate_output @ told) + float(pointer.gate_output_bias[0])
+    return letters, weights, min(1 / (1 + math.exp(-gate)), _MOST)
+
+
+@lru_cache(maxsize=16)
+def _joined(sealed: tuple[Words, ...]) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """The words of all: those of a text are asked for again and again."""
+    keys = np.concatenate([words.keys for words in sealed]).astype(np.float32)
+    return keys, np.concatenate([words.letters for words in sealed])

@@ -1,0 +1,102 @@
+"""A pointer is learned from files that a network was not trained on, and is worth it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foretype_models import alphabet, bundle
+from foretype_models.inputs import Memories
+from foretype_models.memory import Answers, answers
+from foretype_models.pointer import BEGINS, IS_WORD
+from foretype_models.runtime import Runtime
+from foretype_training.bundling import with_pointer
+from foretype_training.corpus import SourceFile
+from foretype_training.errors import TrainingError
+from foretype_training.measure import Setting, bits_per_character, measure
+from foretype_training.pointing import Learned, learn
+
+NAMES = ["Otter", "Puffin", "Quokka", "Raven", "Stoat", "Tapir", "Urial", "Vole", "Wombat", "Zebu"]
+CLASS = """class {name} {{
+    private int {field};
+
+    {name}(int {field}) {{
+        this.{field} = {field};
+    }}
+
+    int twice{name}() {{
+        return {field} + {field};
+    }}
+}}
+"""
+FILES = [
+    SourceFile(f"{name}.java", CLASS.format(name=name, field=name.lower() + "Count").encode())
+    for name in NAMES
+]
+
+
+@pytest.fixture(scope="module")
+def stranger(other_model: Path) -> Runtime:
+    """A network that has seen nothing like it."""
+    return Runtime(bundle.load(other_model))
+
+
+def test_words_of_other_files_take_fewer_bits(stranger: Runtime) -> None:
+    told: list[tuple[str, int, int]] = []
+    learned = learn(stranger, FILES, lambda what, done, total: told.append((what, done, total)))
+    assert learned.bits < 0.9 * learned.bits_before
+    assert [what for what, *_ in told] == sorted((what for what, *_ in told), reverse=True)
+    assert all(0 <= done <= total for _, done, total in told)
+    again = learn(stranger, FILES)
+    for name, array in learned.pointer.arrays().items():
+        assert np.array_equal(again.pointer.arrays()[name], array), name
+
+
+def test_what_it_is_compared_with_is_what_the_network_says_of_words(stranger: Runtime) -> None:
+    """Of a word, given that there is one: all of its letters, and that it ends."""
+    text = b"\nint zoo = 1;"
+    file = SourceFile("Zoo.java", text)
+    one = learn(stranger, [file, file])
+    symbols = alphabet.encode_file(file.path, text)
+    own = Answers(answers(stranger.architecture.ngrams, symbols)[:, None])
+    run = stranger.run(symbols[:, None], stranger.initial_state(), Memories(file=own))
+    log_probs = run.log_probs[:, 0].astype(np.float64)
+    start = len(symbols) - len(text) - 1 + text.index(b"zoo")
+    letters = sum(log_probs[start + n - 1][symbols[start + n]] for n in range(3))
+    ends = np.log(np.exp(log_probs[start + 2])[~IS_WORD].sum())
+    begins = np.log(np.exp(log_probs[start - 1])[BEGINS].sum())
+    assert one.words == 1
+    assert one.bits_before == pytest.approx(-(letters + ends - begins) / np.log(2), rel=1e-4)
+
+
+def test_too_few_files(stranger: Runtime) -> None:
+    with pytest.raises(TrainingError, match="1 files are too few"):
+        learn(stranger, FILES[:1])
+
+
+def test_a_bundle_is_given_one_and_stays_what_it_was(other_model: Path, stranger: Runtime) -> None:
+    before = bundle.load(other_model)
+    learned: list[Learned] = []
+
+    def learning(runtime: Runtime) -> Learned:
+        learned.append(learn(runtime, FILES))
+        return learned[0]
+
+    made = with_pointer(before, learning, {"projects": ["zoo"]})
+    assert made.files.keys() == before.files.keys() | {"pointer.npz"}
+    assert made.files["weights.safetensors"] == before.files["weights.safetensors"]
+    assert made.description.version != before.description.version
+    assert made.description.training["pointer"] == {"projects": ["zoo"]}
+    assert made.description.quality["pointer"]["words"] == learned[0].words
+    assert made.pointer() is not None
+    runtime = Runtime(made, "int8")
+    old = Runtime(before, "int8")
+    assert _bits(runtime, "none") == _bits(old, "none")
+    assert _bits(runtime, "file") < 0.95 * _bits(old, "file")
+    assert _bits(runtime, "project") < _bits(old, "project")
+
+
+def _bits(runtime: Runtime, setting: Setting) -> float:
+    return bits_per_character(measure(runtime, FILES, setting, FILES))
