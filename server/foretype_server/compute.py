@@ -2,11 +2,11 @@
 
 Work is a generator that yields the pieces it wants read by the network, a block of text or
 what a search needs next, and is sent what came of each. Pieces of one length are read in one run,
-whoever they are from: a step for sixteen sessions takes little longer than for one. What has
-used the least time is next, and takes the others' along, so a keystroke does not wait until
-somebody's long file is read; and what is new begins with as much time as the one that is
-next has used, so however many keystrokes come, the long file is read too. Between two runs
-work can be given up.
+whoever they are from: a step for sixteen sessions takes little longer than for one. The session
+that has used the least time is next, however much it asks for at once, and of its work what has
+used the least; it takes the others' along, so a keystroke does not wait until somebody's long
+file is read. Who is new begins with as much time as the one that is next has used, so however
+many keystrokes come, the long file is read too. Between two runs work can be given up.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from foretype_models.runtime import Piece, Read, Runtime
@@ -44,11 +45,24 @@ def alone(runtime: Runtime, work: Generator[Piece, Read, T], observer: Observer 
         return end.value
 
 
+@dataclass(eq=False)
+class _Session:
+    """Who asks, while there is work for them."""
+
+    seconds: float  # used by all its work, beside what it began with
+
+
 class _Job(Generic[T]):
     """Work under way, and the piece that it waits for."""
 
-    def __init__(self, work: Generator[Any, Any, T], tell: Callable[[Any], None] | None) -> None:
-        self.seconds = 0.0  # used, beside what it began with
+    def __init__(
+        self,
+        work: Generator[Any, Any, T],
+        session: Hashable,
+        tell: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.session = session
+        self.seconds = 0.0  # used
         self.piece: Piece | None = None
         self.result: Future[T] = Future()
         self._work = work
@@ -101,20 +115,24 @@ class Compute:
         self._capacity = capacity
         self._background = background
         self._jobs: list[_Job[Any]] = []
-        self._clock = 0.0  # what the job that was last next had used
+        self._sessions: dict[Hashable, _Session] = {}  # of these
+        self._clock = 0.0  # what the session that was last next had used
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Generator[Piece, Read, T]) -> T:
-        """Does the work and returns its result. Raises Overloaded at once when full.
+    async def run(self, work: Generator[Piece, Read, T], session: Hashable) -> T:
+        """Does the work for a session and returns its result. Raises Overloaded at once when
+        full.
 
         Cancelling the awaiting task gives the work up within one run of the network.
         """
-        return await asyncio.wrap_future(self._submit(_Job(work, None)))
+        return await asyncio.wrap_future(self._submit(_Job(work, session)))
 
-    async def stream(self, work: Generator[Piece | list[Y], Read, list[Y]]) -> AsyncGenerator[Y]:
+    async def stream(
+        self, work: Generator[Piece | list[Y], Read, list[Y]], session: Hashable
+    ) -> AsyncGenerator[Y]:
         """As `run`, passing on the lists that the work yields, and at last what it returns."""
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[list[Y] | None] = asyncio.Queue()
@@ -122,7 +140,7 @@ class Compute:
         def tell(event: list[Y] | None) -> None:
             loop.call_soon_threadsafe(events.put_nowait, event)
 
-        result = self._submit(_Job(work, tell))
+        result = self._submit(_Job(work, session, tell))
         result.add_done_callback(lambda _: tell(None))
         try:
             while (event := await events.get()) is not None:
@@ -153,7 +171,7 @@ class Compute:
         with self._changed:
             if self._under_way() >= self._capacity:
                 raise Overloaded(f"{self._capacity} requests are under way; try again")
-            job.seconds = self._clock
+            self._sessions.setdefault(job.session, _Session(self._clock))
             self._jobs.append(job)
             self._changed.notify()
         return job.result
@@ -186,14 +204,12 @@ class Compute:
                 self._changed.wait_for(lambda: self._jobs or self._closed)
             if self._closed or not self._jobs:
                 return []
-            first, *others = sorted(
-                self._jobs, key=lambda job: (not job.result.cancelled(), job.seconds)
-            )
+            first, *others = sorted(self._jobs, key=self._turn)
         jobs = [first]
         if first.result.cancelled():
             first.piece = None  # which nobody wants any more
             return jobs
-        self._clock = max(self._clock, first.seconds)
+        self._clock = max(self._clock, self._sessions[first.session].seconds)
         if first.piece is None:
             return jobs
         length, together = len(first.piece.symbols), first.piece.symbols.size
@@ -205,6 +221,10 @@ class Compute:
                 jobs.append(job)
         return jobs
 
+    def _turn(self, job: _Job[Any]) -> tuple[bool, float, float]:
+        """What is cancelled is at an end at once."""
+        return not job.result.cancelled(), self._sessions[job.session].seconds, job.seconds
+
     def _advance(self, jobs: list[_Job[Any]]) -> None:
         """Reads what the jobs wait for, if anything, and goes on with them."""
         began = time.perf_counter()
@@ -213,13 +233,17 @@ class Compute:
         each = (time.perf_counter() - began) / len(jobs)
         ended: list[_Job[Any]] = []
         for job, own in zip(jobs, read, strict=True):
+            used = job.seconds
             job.seconds += each
             if not job.go_on(own):
                 ended.append(job)
+            self._sessions[job.session].seconds += job.seconds - used
         if ended:
             with self._changed:
                 for job in ended:
                     self._jobs.remove(job)
+                left = {job.session for job in self._jobs}
+                self._sessions = {who: self._sessions[who] for who in left}
 
     def _read(self, pieces: Sequence[Piece]) -> Sequence[Read | Exception]:
         """What came of each: where the run of all fails, whoever it is that it fails for."""

@@ -121,7 +121,7 @@ class Engine:
                 self._reader.expect(document, found[0].text.encode())
             return found
 
-        return await self._compute.run(work())
+        return await self._compute.run(work(), _session(document))
 
     def stream(
         self, document: Document, limits: Limits, timings: Timings
@@ -136,7 +136,7 @@ class Engine:
             self._observer.has_answered(timings)
             return found
 
-        return self._compute.stream(work())
+        return self._compute.stream(work(), _session(document))
 
     def _cursor(self, start: Snapshot, document: Document, until: Until) -> Cursor:
         names = Names(
@@ -157,14 +157,14 @@ class Engine:
             self._observer.has_answered(timings)
             return found
 
-        return await self._compute.run(work())
+        return await self._compute.run(work(), _session(document))
 
     async def score(self, path: str, text: str, timings: Timings) -> list[CharacterScore]:
         """The bits of every character of a text, read with its own memory."""
         lengths = memory_lengths(self.runtime.architecture)
         symbols = np.concatenate((alphabet.encode_path(path), alphabet.encode(text.encode())))
         own = await asyncio.to_thread(answers, lengths, symbols)
-        return await self._compute.run(self._score(path, text, own, timings))
+        return await self._compute.run(self._score(path, text, own, timings), path)
 
     def _score(
         self, path: str, text: str, own: Found, timings: Timings
@@ -191,6 +191,11 @@ class Engine:
         timings.read = perf_counter() - timings.arrived - timings.queue
         timings.read_bytes = len(symbols)
         return _by_character(text, bits, guesses, chances)
+
+
+def _session(document: Document) -> str:
+    """Whose work it is, for its turn: an editor's or, where no workspace is named, a text's."""
+    return document.workspace or document.path
 
 
 def _memories(own: Found) -> Memories:

@@ -225,7 +225,7 @@ async def _until(event: threading.Event) -> None:
 
 async def test_cancelling_frees_the_compute_thread(runtime: Runtime) -> None:
     compute, endless = Compute(runtime, capacity=1), _Endless(runtime)
-    task = asyncio.create_task(compute.run(endless.work()))
+    task = asyncio.create_task(compute.run(endless.work(), object()))
     await _until(endless.started)
     task.cancel()
     await _until(endless.given_up)
@@ -234,10 +234,10 @@ async def test_cancelling_frees_the_compute_thread(runtime: Runtime) -> None:
 
 async def test_more_than_its_capacity_is_refused_at_once(runtime: Runtime) -> None:
     compute, endless = Compute(runtime, capacity=1), _Endless(runtime)
-    task = asyncio.create_task(compute.run(endless.work()))
+    task = asyncio.create_task(compute.run(endless.work(), object()))
     await _until(endless.started)
     with pytest.raises(Overloaded, match="1 requests are under way; try again"):
-        await compute.run(_Endless(runtime).work())
+        await compute.run(_Endless(runtime).work(), object())
     task.cancel()
     await _until(endless.given_up)
     compute.close()
@@ -251,32 +251,66 @@ async def test_who_has_an_answer_may_ask_again_at_once(runtime: Runtime) -> None
 
     async def ask() -> None:
         for _ in range(40):
-            await compute.run(short())
+            await compute.run(short(), object())
 
     await asyncio.gather(*(ask() for _ in range(8)))
     await asyncio.to_thread(compute.close)
 
 
-async def test_long_work_is_done_however_much_short_work_comes(runtime: Runtime) -> None:
-    """What is new does not go before what has waited since it last ran."""
-    compute = Compute(runtime, capacity=3)
-    await asyncio.to_thread(compute.close)  # whose turn it is, is asked here by hand
-    submit, turn = compute._submit, compute._next  # pyright: ignore[reportPrivateUsage]
+def _closed(runtime: Runtime) -> Compute:
+    """Whose turn it is, is asked of it by hand."""
+    compute = Compute(runtime, capacity=8)
+    compute.close()
+    compute._closed = False  # pyright: ignore[reportPrivateUsage]
+    return compute
+
+
+def _waiting(compute: Compute, runtime: Runtime, session: str) -> _Job[None]:
+    """Work that has been taken on for a session."""
 
     def work() -> Generator[Piece, Read, None]:
         yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
 
-    long, early, late = (_Job(work(), None) for _ in range(3))
-    compute._closed = False  # pyright: ignore[reportPrivateUsage]
-    submit(long)
-    long.seconds += 5
-    submit(early)
-    assert turn(wait=False) == [early]
-    early.seconds += 6
-    assert turn(wait=False) == [long]
-    submit(late)
-    late.seconds += 0.1
-    assert turn(wait=False) == [long]
+    job = _Job(work(), session)
+    compute._submit(job)  # pyright: ignore[reportPrivateUsage]
+    return job
+
+
+def _next(compute: Compute) -> _Job[None]:
+    [job] = compute._next(wait=False)  # pyright: ignore[reportPrivateUsage]
+    return job
+
+
+def _has_used(compute: Compute, job: _Job[None], seconds: float) -> None:
+    job.seconds += seconds
+    compute._sessions[job.session].seconds += seconds  # pyright: ignore[reportPrivateUsage]
+
+
+def test_long_work_is_done_however_much_short_work_comes(runtime: Runtime) -> None:
+    """What is new does not go before what has waited since it last ran."""
+    compute = _closed(runtime)
+    long = _waiting(compute, runtime, "long")
+    _has_used(compute, long, 5)
+    early = _waiting(compute, runtime, "early")
+    assert _next(compute) is early
+    _has_used(compute, early, 6)
+    assert _next(compute) is long
+    _has_used(compute, _waiting(compute, runtime, "late"), 0.1)
+    assert _next(compute) is long
+
+
+def test_who_asks_for_much_at_once_gets_no_more_than_who_asks_for_little(
+    runtime: Runtime,
+) -> None:
+    compute = _closed(runtime)
+    many = [_waiting(compute, runtime, "many") for _ in range(5)]
+    one = _waiting(compute, runtime, "one")
+    turns: list[_Job[None]] = []
+    for _ in range(20):
+        turns.append(_next(compute))
+        _has_used(compute, turns[-1], 1)
+    assert turns.count(one) == 10
+    assert [turns.count(job) for job in many] == [2] * 5
 
 
 async def test_short_work_is_done_while_long_work_is_under_way(runtime: Runtime) -> None:
@@ -285,9 +319,9 @@ async def test_short_work_is_done_while_long_work_is_under_way(runtime: Runtime)
         return "done"
 
     compute, endless = Compute(runtime, capacity=2), _Endless(runtime)
-    task = asyncio.create_task(compute.run(endless.work()))
+    task = asyncio.create_task(compute.run(endless.work(), object()))
     await _until(endless.started)
-    assert await compute.run(short()) == "done"
+    assert await compute.run(short(), object()) == "done"
     task.cancel()
     await _until(endless.given_up)
     compute.close()
@@ -305,7 +339,7 @@ async def test_steps_of_all_work_are_taken_together(
 
     monkeypatch.setattr(runtime, "read_together", counting)
     compute, works = Compute(runtime, capacity=5), [_Endless(runtime) for _ in range(5)]
-    tasks = [asyncio.create_task(compute.run(work.work())) for work in works]
+    tasks = [asyncio.create_task(compute.run(work.work(), object())) for work in works]
     for work in works:
         await _until(work.started)
     seen = len(batches)
@@ -332,8 +366,8 @@ async def test_who_cannot_be_read_fails_alone(runtime: Runtime) -> None:
 
     compute = Compute(runtime, capacity=2)
     well, ill = await asyncio.gather(
-        compute.run(reads(NO_MEMORIES)),
-        compute.run(reads(Memories(file=Broken()))),
+        compute.run(reads(NO_MEMORIES), object()),
+        compute.run(reads(Memories(file=Broken())), object()),
         return_exceptions=True,
     )
     assert well == "done"
@@ -354,7 +388,7 @@ async def test_the_background_has_its_turn_when_there_is_no_job(runtime: Runtime
         return left > 0
 
     compute, endless = Compute(runtime, 1, background), _Endless(runtime)
-    task = asyncio.create_task(compute.run(endless.work()))
+    task = asyncio.create_task(compute.run(endless.work(), object()))
     await _until(endless.started)
     assert left == 3
     task.cancel()
@@ -373,14 +407,14 @@ async def test_closing_does_not_wait_for_the_background(runtime: Runtime) -> Non
         yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
 
     compute = Compute(runtime, 1, background)
-    await compute.run(short())
+    await compute.run(short(), object())
     await _until(started)
     await asyncio.to_thread(compute.close)
 
 
 async def test_closing_gives_up_what_is_under_way(runtime: Runtime) -> None:
     compute, endless = Compute(runtime, capacity=1), _Endless(runtime)
-    task = asyncio.create_task(compute.run(endless.work()))
+    task = asyncio.create_task(compute.run(endless.work(), object()))
     await _until(endless.started)
     await asyncio.to_thread(compute.close)
     with pytest.raises(asyncio.CancelledError):
