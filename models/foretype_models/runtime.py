@@ -93,7 +93,7 @@ class Run:
     """What the network alone makes of symbols."""
 
     log_probs: LogProbs  # (time, batch, alphabet)
-    hidden: npt.NDArray[np.float32] | None  # of the last layer, (time, batch, hidden)
+    hidden: npt.NDArray[np.float32]  # of the last layer, (time, batch, hidden)
     state: State  # whose `recent` is still that before the symbols
 
 
@@ -124,8 +124,6 @@ class Runtime:
         self._session = _session(bundle, precision, threads)
         self._guards = _guards(self._session, self.architecture) if precision == "int8" else 0
         _check_shapes(self._session, self.architecture, self._guards, NETWORKS[precision])
-        if self._pointer is not None and not _shows_hidden(self._session):
-            raise BundleError(f"{NETWORKS[precision]} does not show the hidden states to point by")
         self._guarded = self._guard_states() if self._guards else (0.0, 0.0)
         self.is_exact = self.architecture.cell in ("lstm", "gru") and (
             precision == "fp32" or self._guards > 0
@@ -155,13 +153,13 @@ class Runtime:
         state: a step from many cell states tells."""
         hidden = self.architecture.hidden_size
         feeds: dict[str, npt.NDArray[Any]] = {
-            name: np.zeros((len(_HELD), hidden + self._guards), dtype=np.float32)
+            name: np.zeros((1, len(_HELD), hidden + self._guards), dtype=np.float32)
             for name in self.architecture.state_names
         }
-        feeds["c0"][:, hidden] = _HELD
+        feeds["c0"][0, :, hidden] = _HELD
         width = inputs.features(self.architecture)
         feeds["rows"] = np.zeros((1, len(_HELD), width), dtype=np.int64)
-        [shown] = cast(_Outputs, self._session.run(["h0_out"], feeds))
+        [[shown]] = cast(_Outputs, self._session.run(["h0_out"], feeds))
         best = int(shown[:, hidden].argmax())
         return float(shown[best, hidden]), float(_HELD[best])
 
@@ -193,19 +191,17 @@ class Runtime:
         rows, context = inputs.encode(
             self.architecture, self._ngrams, state.context, symbols, memories
         )
-        parts: list[_Outputs] = []
-        tensors = state.tensors
+        expected: list[LogProbs] = []
+        shown: list[npt.NDArray[np.float32]] = []
+        tensors = [tensor[None] for tensor in state.tensors]
         for start in range(0, len(rows), _CHUNK):
             feeds: dict[str, npt.NDArray[Any]] = {"rows": rows[start : start + _CHUNK]}
             feeds.update(zip(self.architecture.state_names, tensors, strict=True))
-            outputs = cast(_Outputs, self._session.run(None, feeds))
-            tensors = tuple(outputs[1 : 1 + len(tensors)])
-            parts.append([outputs[0], *outputs[1 + len(tensors) :]])
-        of_all = (
-            parts[0] if len(parts) == 1 else list(map(np.concatenate, zip(*parts, strict=True)))
-        )
-        hidden = of_all[1][..., : self.architecture.hidden_size] if len(of_all) > 1 else None
-        return Run(of_all[0], hidden, State(tensors, context, state.recent))
+            log_probs, *tensors, hidden = cast(_Outputs, self._session.run(None, feeds))
+            expected.append(log_probs)
+            shown.append(hidden[..., : self.architecture.hidden_size])
+        after = State(tuple(tensor[0] for tensor in tensors), context, state.recent)
+        return Run(_joined(expected), _joined(shown), after)
 
     def _own(self, piece: Piece, run: Run, own: slice) -> Read:
         """What of a run is a piece's, with what it points at."""
@@ -216,7 +212,7 @@ class Runtime:
             context = context[:, own].copy()
         log_probs = run.log_probs[-1:, own] if piece.only_last else run.log_probs[:, own]
         # What stands in the file is pointed at where the file is remembered.
-        if self._pointer is not None and run.hidden is not None and piece.memories.file is not None:
+        if self._pointer is not None and piece.memories.file is not None:
             followed = [
                 self._pointer.follow(
                     piece.symbols[:, lane],
@@ -255,6 +251,10 @@ class Runtime:
             )
 
 
+def _joined(parts: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 def _session(bundle: Bundle, precision: Precision, threads: int) -> ort.InferenceSession:
     options: Any = cast(Any, ort).SessionOptions()
     options.intra_op_num_threads = threads
@@ -277,24 +277,19 @@ def _guards(session: ort.InferenceSession, architecture: Architecture) -> int:
     return GUARDS if widths.get(architecture.state_names[0]) == guarded else 0
 
 
-def _shows_hidden(session: ort.InferenceSession) -> bool:
-    return any(output.name == "hidden" for output in cast(Any, session).get_outputs())
-
-
 def _check_shapes(
     session: ort.InferenceSession, architecture: Architecture, guards: int, name: str
 ) -> None:
     hidden = architecture.hidden_size + guards
-    states = [(state, 2, hidden) for state in architecture.state_names]
+    states = [(state, 3, hidden) for state in architecture.state_names]
     expected_inputs = [("rows", 3, inputs.features(architecture)), *states]
     expected_outputs = [
         ("log_probs", 3, alphabet.SIZE),
-        *((f"{s}_out", 2, hidden) for s, *_ in states),
+        *((f"{s}_out", 3, hidden) for s, *_ in states),
+        ("hidden", 3, hidden),
     ]
     given_inputs: list[Any] = list(cast(Any, session).get_inputs())
     given_outputs: list[Any] = list(cast(Any, session).get_outputs())
-    if _shows_hidden(session):  # older ones do not
-        expected_outputs.append(("hidden", 3, hidden))
     for kind, given, expected in (
         ("inputs", given_inputs, expected_inputs),
         ("outputs", given_outputs, expected_outputs),

@@ -315,15 +315,6 @@ def test_a_damaged_pointer(copy: Path, arrays: dict[str, Any], message: str) -> 
     assert _refusal(copy).startswith(f"pointer.npz cannot be used: {message}")
 
 
-def test_a_network_that_does_not_show_what_to_point_by(copy: Path) -> None:
-    def change(model: onnx.ModelProto) -> None:
-        [hidden] = [output for output in model.graph.output if output.name == "hidden"]
-        model.graph.output.remove(hidden)
-
-    _change_graph(copy, change)
-    assert _refusal_to_run(copy).startswith("network.onnx does not show the hidden states")
-
-
 def test_other_shapes_than_described(copy: Path) -> None:
     _without(copy, "pointer.npz")
     architecture = json.loads((copy / "model.json").read_text())["architecture"]

@@ -125,12 +125,17 @@ def with_pointer(
     facts: Mapping[str, Any],
 ) -> Bundle:
     """The bundle with what points at the words before, which `learn` makes for its network;
-    `facts` say what it was learned from."""
+    `facts` say what it was learned from. Raises TrainingError if that gains nothing."""
     weights = load_weights(bundle.files[WEIGHTS])
     networks = _networks(bundle.description.architecture, weights, bundle.ngrams())
     shown = {NETWORKS[precision]: networks[NETWORKS[precision]] for precision in bundle.precisions}
     draft = replace(bundle, files={**bundle.files, **shown})
     learned = learn(Runtime(draft, draft.choose_precision(), self_test=False))
+    if learned.bits >= learned.bits_before:
+        raise TrainingError(
+            f"with what was learned a word takes {learned.bits:.3f} bits, and by the network alone"
+            f" {learned.bits_before:.3f}; more files may be needed"
+        )
     files = {**draft.files, POINTER: pointer_file(learned.pointer)}
     measured = {
         "words": learned.words,

@@ -36,7 +36,7 @@ def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None
     """The fp32 network as an ONNX file, what is embedded clipped to +-`embedded` if given.
 
     Inputs: `rows`, int64 (time, batch, features), see `foretype_models.inputs`, and the
-    state, float32 (batch, hidden) each, by the names of `Architecture.state_names`.
+    state, float32 (1, batch, hidden) each, by the names of `Architecture.state_names`.
     Outputs: `log_probs`, float32 (time, batch, alphabet), natural logarithms; the new state
     under the same names with `_out`; and `hidden`, (time, batch, hidden), of the last layer.
     """
@@ -49,9 +49,12 @@ def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None
         summed = graph.node("Clip", [summed, *bounds])
     layer = summed
     for number in range(architecture.layers):
-        output = _layer(graph, architecture, number, layer)
-        layer = output if number == 0 else graph.node("Add", [layer, output])
-    graph.node("Identity", [layer], ["hidden"])
+        named = ["hidden"] if number == architecture.layers - 1 else None
+        if number == 0:
+            layer = _layer(graph, architecture, number, layer, named)
+        else:
+            output = _layer(graph, architecture, number, layer)
+            layer = graph.node("Add", [layer, output], named)
     joined = graph.node("Concat", [layer, summed], axis=2)
     kernel = graph.array("output.kernel", weights["output.weight"].T)
     product = graph.node("MatMul", [joined, kernel])
@@ -71,11 +74,16 @@ def _embedded(graph: _Graph, features: int) -> str:
     return graph.node("Squeeze", [gathered, graph.constant("feature_axis", [2])])
 
 
-def _layer(graph: _Graph, architecture: Architecture, number: int, inputs: str) -> str:
+def _layer(
+    graph: _Graph,
+    architecture: Architecture,
+    number: int,
+    inputs: str,
+    named: list[str] | None = None,
+) -> str:
+    """A recurrent operator, whose first axis of the state is the direction: there is one."""
     cell, hidden = architecture.cell, architecture.hidden_size
-    names = [f"{name}{number}" for name in STATE_NAMES[cell]]
-    first = graph.constant("first_axis", [0])
-    state = [graph.node("Unsqueeze", [name, first]) for name in names]
+    state = [f"{name}{number}" for name in STATE_NAMES[cell]]
     parameters = _parameters(architecture, number, graph.weights)
     w, r, b = (graph.array(f"layers.{number}.{k}", parameters[k]) for k in ("w", "r", "b"))
     operands = [inputs, w, r, b, "", *state]  # "" stands for the optional sequence lengths
@@ -84,13 +92,10 @@ def _layer(graph: _Graph, architecture: Architecture, number: int, inputs: str) 
     attributes: dict[str, object] = {"hidden_size": hidden}
     if cell == "gru":
         attributes["linear_before_reset"] = 1
-    after = [f"{name}_last" for name in names]
-    outputs = [f"outputs{number}", *after]
+    outputs = [f"outputs{number}", *(f"{name}_out" for name in state)]
     graph.node(_OPERATORS[cell], operands, outputs, **attributes)
-    for name, last in zip(names, after, strict=True):
-        graph.node("Squeeze", [last, first], [f"{name}_out"])
     direction = graph.constant("direction_axis", [1])
-    return graph.node("Squeeze", [outputs[0], direction])
+    return graph.node("Squeeze", [outputs[0], direction], named)
 
 
 def _parameters(
@@ -153,7 +158,7 @@ class _Graph:
 
     def model(self, architecture: Architecture) -> onnx.ModelProto:
         features = inputs.features(architecture)
-        shape = ["batch", architecture.hidden_size]
+        shape = [1, "batch", architecture.hidden_size]
         names = architecture.state_names
 
         def floats(name: str, shape: list[Any]) -> onnx.ValueInfoProto:
