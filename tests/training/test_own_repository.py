@@ -89,6 +89,8 @@ def test_mostly_java_goes_on_from_the_model_and_is_installed_where_it_is_better(
     assert said[-1] == "installed my-zoo; use it with --model my-zoo"
     assert _installed(home) == ["java", "my-zoo"]
     run = repository / "runs" / "my-zoo"
+    pointer = (home / "foretype" / "models" / "java" / "pointer.npz").read_bytes()
+    assert (run / "model" / "pointer.npz").read_bytes() == pointer
     made = bundle.load(run / "model").description
     assert made.language == "java"
     assert made.training["base"]["name"] == "tiny"

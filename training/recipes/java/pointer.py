@@ -1,6 +1,7 @@
 """Gives a model what points at the words before, learned from projects it was not trained on.
 
     python training/recipes/java/pointer.py MODEL PATH... --out FOLDER [--characters N]
+        [--include GLOB]
 
 All that goes before stays as it is; foretype_training/pointing.py says how it is done.
 """
@@ -26,8 +27,9 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     parser.add_argument("--out", required=True, type=Path, help="where the new bundle is written")
     parser.add_argument("--characters", type=int, default=CHARACTERS, help="to learn from")
+    parser.add_argument("--include", default="*.java", metavar="GLOB")
     arguments = parser.parse_args()
-    corpus = read_corpus(arguments.paths, ["*.java"])
+    corpus = read_corpus(arguments.paths, [arguments.include])
     files = sorted(
         sample(corpus.files, arguments.characters), key=lambda file: (file.project, file.path)
     )

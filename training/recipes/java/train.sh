@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the shipped `java` model: fetches its corpora from Debian 12's source packages and
-# trains in seven steps, on two CPU cores in some ten hours.
+# trains in seven steps, on two CPU cores in some ten hours; then learns what to point at.
 #
 #   training/recipes/java/train.sh WORK_FOLDER
 set -euo pipefail
@@ -68,6 +68,9 @@ foretype train "$lang" "$spring"/spring-{core,beans,context,expression,jdbc,mess
     "${root[libreflections-java]}" "${root[libhamcrest-java]}" --include '*.java' \
     --out projects --language java --base memory/model --config "$recipes/6-projects.toml"
 python "$recipes/corpus.py" corpus --cache .
-rm -r corpus/{bnd,derby,groovy,hikaricp,joptsimple,lucene8,openjpa}  # for validation, and examples
+mkdir apart  # for validation, and examples
+mv corpus/{bnd,derby,groovy,hikaricp,joptsimple,lucene8,openjpa} apart
 foretype train corpus/*/ --include '*.java' \
     --out java --language java --base projects/model --config "$recipes/7-corpus.toml"
+python "$recipes/pointer.py" java/model apart/{bnd,derby,groovy,lucene8,openjpa} \
+    --out pointing --characters 6000000
