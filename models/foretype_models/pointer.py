@@ -1,4 +1,4 @@
-"""A pointer at the words of the text before: which of them comes next?
+"""A pointer at the words of the text before, its path's too: which of them comes next?
 
 The network spells a word letter by letter, and what it has not learned to spell costs it most
 at the first. But which of the names before it is that stands at such a place, its state knows
@@ -54,6 +54,7 @@ _IS_WORD, _BEGINS = IS_WORD.tolist(), BEGINS.tolist()
 _BEGINS_AT, _OTHERS_AT = np.flatnonzero(BEGINS), np.flatnonzero(~IS_WORD)
 _LEAST_SHARE = 1e-3  # of the pointer, below which it is given up within a word
 _MOST = 1 - 1e-6  # so that the network is never left out
+_SURE = 30.0  # of the gate's output: what is less is no less
 SCALED = 0.2  # what the gate sees of the scores, by this
 _TINY = 1e-30
 _SHARE_BYTES = 100  # of an entry, about
@@ -92,15 +93,15 @@ class Recent:
     words: Words | None = None  # those after them, fewer than SEALED
     hidden: Floats | None = None  # after the last symbol
     inside: bool = False  # whether that is a byte of words
-    word: bytes = b""  # as far as it is written
+    word: bytes = b""  # as far as it is written, and known: LONGEST bytes
     key: Floats | None = None  # of its beginning
     possible: Possible | None = None  # inside a word
     shares: Mapping[int, float] | None = None  # of the pointer after each symbol it expects
 
     @property
     def nbytes(self) -> int:
-        """Of what is not shared by texts that begin the same."""
-        parts = [self.words, self.sealed[-1] if self.sealed else None, self.hidden]
+        """Less those of the sealed words, which texts that begin the same share."""
+        parts = [self.words, self.hidden, self.key]
         if self.possible is not None:
             parts += [self.possible.letters, self.possible.weights]
         entries = 8 * len(self.sealed) + _SHARE_BYTES * len(self.shares or ())
@@ -234,7 +235,8 @@ class _Following:
             self._begin_word(symbol)
             self._inside = True
         elif self._word:
-            self._word += bytes((symbol,))
+            if len(self._word) < LONGEST:
+                self._word += bytes((symbol,))
             self._narrow(symbol)
         self._hidden, self._shares = hidden, None
 
@@ -242,7 +244,7 @@ class _Following:
         if _BEGINS[symbol] and self._hidden is not None:
             width = self._pointer.width
             self._word = bytes((symbol,))
-            self._key = self._pointer.projected(self._hidden)[width : 2 * width]
+            self._key = self._pointer.projected(self._hidden)[width : 2 * width].copy()
             if self._shares is not None:
                 letters, weights, share = self._pointed()
                 self._possible = Possible(letters, weights, 0, share)
@@ -279,7 +281,7 @@ class _Following:
 
     def _append_some(self, new: Sequence[tuple[Floats, bytes]]) -> None:
         keys = np.array([key for key, _ in new], dtype=np.float16)
-        spelled = b"".join(word[:LONGEST].ljust(LONGEST, b"\0") for _, word in new)
+        spelled = b"".join(word.ljust(LONGEST, b"\0") for _, word in new)
         letters = np.frombuffer(spelled, np.uint8).reshape(-1, LONGEST)
         if self._words is not None:
             keys = np.concatenate((self._words.keys, keys))
@@ -348,7 +350,7 @@ Pointed = tuple[npt.NDArray[np.uint8], Floats, float]
 """The words before, the weight of each, and how probable it is that it will be one of them."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _pointed(
     pointer: Pointer, sealed: tuple[Words, ...], words: Words | None, state: bytes
 ) -> Pointed:
@@ -371,7 +373,7 @@ def _pointed(
     seen = np.tanh(projected[3 * width :] + pointer.gate_bias)
     told = np.append(seen, np.float32(SCALED) * np.array((spread, log_total, largest), np.float32))
     gate = float(pointer.gate_output @ told) + float(pointer.gate_output_bias[0])
-    return letters, weights, min(1 / (1 + math.exp(-gate)), _MOST)
+    return letters, weights, min(1 / (1 + math.exp(-max(gate, -_SURE))), _MOST)
 
 
 @lru_cache(maxsize=16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.bundle import NETWORKS, Bundle, BundleError, Precision
 from foretype_models.inputs import NO_MEMORIES, Memories, side_by_side
-from foretype_models.pointer import NOTHING, Recent
+from foretype_models.pointer import NOTHING, Recent, Words
 
 LogProbs = npt.NDArray[np.float32]
 """Natural logarithms of probabilities."""
@@ -52,6 +52,12 @@ class State:
     @property
     def batch(self) -> int:
         return self.tensors[0].shape[0]
+
+    @property
+    def words(self) -> Iterator[Words]:
+        """Those that it shares with the states of texts that begin the same; `nbytes` leaves
+        them out."""
+        return (words for recent in self.recent for words in recent.sealed)
 
     @property
     def nbytes(self) -> int:
@@ -93,7 +99,7 @@ class Run:
     """What the network alone makes of symbols."""
 
     log_probs: LogProbs  # (time, batch, alphabet)
-    hidden: npt.NDArray[np.float32]  # of the last layer, (time, batch, hidden)
+    hidden: npt.NDArray[np.float32]  # the sum of all layers' states, (time, batch, hidden)
     state: State  # whose `recent` is still that before the symbols
 
 

@@ -5,7 +5,7 @@ what a search needs next, and is sent what came of each. Pieces of one length ar
 whoever they are from: a step for sixteen sessions takes little longer than for one. The session
 that has used the least time is next, however much it asks for at once, and of its work what has
 used the least; it takes the others' along, so a keystroke does not wait until somebody's long
-file is read. Who is new begins with as much time as the one that is next has used, so however
+file is read. Who is new begins with as much time as the one that was next has used, so however
 many keystrokes come, the long file is read too. Between two runs work can be given up.
 """
 
@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from foretype_models.runtime import Piece, Read, Runtime
@@ -45,13 +44,6 @@ def alone(runtime: Runtime, work: Generator[Piece, Read, T], observer: Observer 
         return end.value
 
 
-@dataclass(eq=False)
-class _Session:
-    """Who asks, while there is work for them."""
-
-    seconds: float  # used by all its work, beside what it began with
-
-
 class _Job(Generic[T]):
     """Work under way, and the piece that it waits for."""
 
@@ -62,7 +54,7 @@ class _Job(Generic[T]):
         tell: Callable[[Any], None] | None = None,
     ) -> None:
         self.session = session
-        self.seconds = 0.0  # used
+        self.seconds = 0.0  # used, beside what it began with
         self.piece: Piece | None = None
         self.result: Future[T] = Future()
         self._work = work
@@ -115,7 +107,7 @@ class Compute:
         self._capacity = capacity
         self._background = background
         self._jobs: list[_Job[Any]] = []
-        self._sessions: dict[Hashable, _Session] = {}  # of these
+        self._seconds: dict[Hashable, float] = {}  # used by the sessions of these
         self._clock = 0.0  # what the session that was last next had used
         self._changed = threading.Condition()
         self._closed = False
@@ -171,7 +163,9 @@ class Compute:
         with self._changed:
             if self._under_way() >= self._capacity:
                 raise Overloaded(f"{self._capacity} requests are under way; try again")
-            self._sessions.setdefault(job.session, _Session(self._clock))
+            self._seconds.setdefault(job.session, self._clock)
+            others = (other.seconds for other in self._jobs if other.session == job.session)
+            job.seconds = min(others, default=0.0)
             self._jobs.append(job)
             self._changed.notify()
         return job.result
@@ -209,7 +203,7 @@ class Compute:
         if first.result.cancelled():
             first.piece = None  # which nobody wants any more
             return jobs
-        self._clock = max(self._clock, self._sessions[first.session].seconds)
+        self._clock = max(self._clock, self._seconds[first.session])
         if first.piece is None:
             return jobs
         length, together = len(first.piece.symbols), first.piece.symbols.size
@@ -223,7 +217,7 @@ class Compute:
 
     def _turn(self, job: _Job[Any]) -> tuple[bool, float, float]:
         """What is cancelled is at an end at once."""
-        return not job.result.cancelled(), self._sessions[job.session].seconds, job.seconds
+        return not job.result.cancelled(), self._seconds[job.session], job.seconds
 
     def _advance(self, jobs: list[_Job[Any]]) -> None:
         """Reads what the jobs wait for, if anything, and goes on with them."""
@@ -237,13 +231,14 @@ class Compute:
             job.seconds += each
             if not job.go_on(own):
                 ended.append(job)
-            self._sessions[job.session].seconds += job.seconds - used
+            self._seconds[job.session] += job.seconds - used
+        self._clock = max(self._clock, self._seconds[jobs[0].session])
         if ended:
             with self._changed:
                 for job in ended:
                     self._jobs.remove(job)
                 left = {job.session for job in self._jobs}
-                self._sessions = {who: self._sessions[who] for who in left}
+                self._seconds = {session: self._seconds[session] for session in left}
 
     def _read(self, pieces: Sequence[Piece]) -> Sequence[Read | Exception]:
         """What came of each: where the run of all fails, whoever it is that it fails for."""

@@ -39,6 +39,9 @@ Floats = npt.NDArray[np.float64]
 SNAPSHOT_BYTES = 52 * 2**20
 CAPACITY = 64  # requests under way
 
+_SCORING = "scoring"
+"""The session of all who ask for scores: nobody waits for these while typing."""
+
 _LINE = re.compile(rb"[^\r\n]+")
 
 
@@ -164,7 +167,7 @@ class Engine:
         lengths = memory_lengths(self.runtime.architecture)
         symbols = np.concatenate((alphabet.encode_path(path), alphabet.encode(text.encode())))
         own = await asyncio.to_thread(answers, lengths, symbols)
-        return await self._compute.run(self._score(path, text, own, timings), path)
+        return await self._compute.run(self._score(path, text, own, timings), _SCORING)
 
     def _score(
         self, path: str, text: str, own: Found, timings: Timings
@@ -193,9 +196,9 @@ class Engine:
         return _by_character(text, bits, guesses, chances)
 
 
-def _session(document: Document) -> str:
+def _session(document: Document) -> tuple[str, str]:
     """Whose work it is, for its turn: an editor's or, where no workspace is named, a text's."""
-    return document.workspace or document.path
+    return (document.workspace, "") if document.workspace else ("", document.path)
 
 
 def _memories(own: Found) -> Memories:

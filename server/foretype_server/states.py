@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foretype_models.inputs import NO_MEMORIES, Memories
+from foretype_models.pointer import Words
 from foretype_models.runtime import State
 
 BLOCK = 256  # bytes
@@ -34,6 +35,7 @@ class Snapshot:
 
     @property
     def nbytes(self) -> int:
+        """Less the words that the state shares with others."""
         return self.state.nbytes + self.log_probs.nbytes
 
 
@@ -96,6 +98,7 @@ class Snapshots:
         self._snapshots: OrderedDict[tuple[bytes, bytes], Snapshot] = OrderedDict()
         self._tails: dict[bytes, set[bytes]] = {}  # of the snapshots at each digest
         self._recent: OrderedDict[Name, Origin] = OrderedDict()
+        self._sharing: Counter[Words] = Counter()  # how many snapshots have these words
         self.nbytes = 0
 
     def origin(self, name: Name, text: bytes) -> Origin:
@@ -127,16 +130,31 @@ class Snapshots:
         """Keeps the snapshot after the first `length` bytes of the text."""
         address = origin.address(length)
         if address in self._snapshots:
-            self.nbytes -= self._snapshots.pop(address).nbytes
+            self._no_longer_counts(self._snapshots.pop(address))
         self._snapshots[address] = snapshot
         self._tails.setdefault(address[0], set()).add(address[1])
-        self.nbytes += snapshot.nbytes
+        self._counts(snapshot)
         while self.nbytes > self._capacity and len(self._snapshots) > 1:
             self._drop_oldest()
 
+    def _counts(self, snapshot: Snapshot) -> None:
+        self.nbytes += snapshot.nbytes
+        for words in snapshot.state.words:
+            self._sharing[words] += 1
+            if self._sharing[words] == 1:
+                self.nbytes += words.nbytes
+
+    def _no_longer_counts(self, snapshot: Snapshot) -> None:
+        self.nbytes -= snapshot.nbytes
+        for words in snapshot.state.words:
+            self._sharing[words] -= 1
+            if not self._sharing[words]:
+                del self._sharing[words]
+                self.nbytes -= words.nbytes
+
     def _drop_oldest(self) -> None:
         (digest, tail), snapshot = self._snapshots.popitem(last=False)
-        self.nbytes -= snapshot.nbytes
+        self._no_longer_counts(snapshot)
         self._tails[digest].discard(tail)
         if not self._tails[digest]:
             del self._tails[digest]

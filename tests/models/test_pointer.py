@@ -21,7 +21,7 @@ from tests.server.work import PATH, PREFIX
 HIDDEN, WIDTH, GATE = 6, 4, 3
 TEXT = b"\nint zoo = cage; zoo.open(cage); 0x1F zoom = z"
 
-texts = st.text("ab1 ;\n", max_size=60).map(str.encode)
+texts = st.text("ab1 ;\n", max_size=200).map(str.encode)
 
 
 def _pointer(gate: float = 0.0) -> Pointer:
@@ -45,22 +45,27 @@ def _network(text: bytes) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float
 
 
 def _follow(
-    text: bytes, recent: Recent = NOTHING, start: int = 0, stop: int | None = None
+    text: bytes,
+    recent: Recent = NOTHING,
+    start: int = 0,
+    stop: int | None = None,
+    by: Pointer = POINTER,
 ) -> tuple[npt.NDArray[np.float32], Recent]:
     """What is expected after each byte of a part of the text."""
     part = slice(start, stop)
     log_probs, hidden = _network(text)
-    return POINTER.follow(alphabet.encode(text)[part], log_probs[part], hidden[part], recent)
+    return by.follow(alphabet.encode(text)[part], log_probs[part], hidden[part], recent)
 
 
-@given(texts)
-def test_it_is_a_distribution(text: bytes) -> None:
+@given(texts, st.sampled_from([-1000.0, -5.0, 0.0, 5.0, 1000.0]))
+def test_it_is_a_distribution_however_sure_the_gate(text: bytes, gate: float) -> None:
     if text:
-        expected, _ = _follow(text)
+        log_probs, hidden = _network(text)
+        expected, _ = _pointer(gate).follow(alphabet.encode(text), log_probs, hidden, NOTHING)
         np.testing.assert_allclose(np.exp(expected).sum(axis=1), 1, rtol=1e-5)
 
 
-@given(texts, st.integers(0, 60))
+@given(texts, st.integers(0, 200))
 def test_a_text_in_parts_gives_the_same_to_the_last_bit(text: bytes, at: int) -> None:
     if 0 < at < len(text):
         whole, last = _follow(text)
@@ -158,19 +163,26 @@ def test_a_long_word_is_pointed_at_as_far_as_it_is_known() -> None:
 def test_the_oldest_words_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pointer, "WINDOW", 2 * SEALED)
     words = [f"w{number}".encode() for number in range(5 * SEALED)]
-    text = b" " + b" ".join(words) + b" "
-    _, recent = _follow(text)
+    text, short = b" " + b" ".join(words) + b" ", _pointer()
+    _, recent = _follow(text, by=short)
     assert _spelled(recent) == words[-2 * SEALED :]
     parts = NOTHING
     for start in range(0, len(text), 100):
-        _, parts = _follow(text, parts, start, start + 100)
+        _, parts = _follow(text, parts, start, start + 100, by=short)
     assert _spelled(parts) == _spelled(recent)
 
 
 def test_what_it_holds_is_bounded() -> None:
-    """Of other texts less: here every word before is a possible one."""
-    _, recent = _follow(b" word" * 5000)
-    assert recent.nbytes < (pointer.WINDOW + SEALED) * (LONGEST + 4) + 10_000
+    """However many words there are, and however long they are."""
+    _, recent = _follow(b" word" * 5000)  # every word before may be the next
+    assert recent.possible is not None
+    possible = recent.possible.letters.nbytes
+    assert SEALED * LONGEST < possible <= (pointer.WINDOW + SEALED) * LONGEST
+    assert possible < recent.nbytes < possible * 1.2 + 10_000
+    assert sum(map(len, recent.sealed)) == pointer.WINDOW
+    _, recent = _follow(b" " + b"a" * 5000)
+    assert len(recent.word) == LONGEST
+    assert recent.nbytes < 1000
 
 
 def test_a_network_points_at_the_text_that_is_remembered_and_at_no_other(

@@ -283,7 +283,7 @@ def _next(compute: Compute) -> _Job[None]:
 
 def _has_used(compute: Compute, job: _Job[None], seconds: float) -> None:
     job.seconds += seconds
-    compute._sessions[job.session].seconds += seconds  # pyright: ignore[reportPrivateUsage]
+    compute._seconds[job.session] += seconds  # pyright: ignore[reportPrivateUsage]
 
 
 def test_long_work_is_done_however_much_short_work_comes(runtime: Runtime) -> None:
@@ -296,6 +296,16 @@ def test_long_work_is_done_however_much_short_work_comes(runtime: Runtime) -> No
     _has_used(compute, early, 6)
     assert _next(compute) is long
     _has_used(compute, _waiting(compute, runtime, "late"), 0.1)
+    assert _next(compute) is long
+
+
+def test_long_work_is_done_however_much_short_work_its_own_session_asks_for(
+    runtime: Runtime,
+) -> None:
+    compute = _closed(runtime)
+    long = _waiting(compute, runtime, "one")
+    _has_used(compute, long, 5)
+    _has_used(compute, _waiting(compute, runtime, "one"), 1)
     assert _next(compute) is long
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretype_models.pointer import NOTHING
+from foretype_models.pointer import LONGEST, NOTHING, SEALED, Words
 from foretype_models.runtime import State
 from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
 
 _FLOATS = 64
 
 
-def _snapshot(number: int) -> Snapshot:
+def _snapshot(number: int, *sealed: Words) -> Snapshot:
     tensor = np.full((1, _FLOATS), number, dtype=np.float32)
-    return Snapshot(State((tensor,), np.zeros((0, 1), np.int64), (NOTHING,)), tensor[0])
+    recent = replace(NOTHING, sealed=sealed)
+    return Snapshot(State((tensor,), np.zeros((0, 1), np.int64), (recent,)), tensor[0])
 
 
 def _number(snapshot: Snapshot) -> int:
@@ -67,6 +70,32 @@ def test_the_least_recently_used_leaves_first() -> None:
     assert store.deepest(first) is not None
     assert store.deepest(second) is None
     assert store.deepest(third) is not None
+
+
+def test_what_several_of_them_share_counts_once_and_as_long_as_one_has_it() -> None:
+    one, two = (
+        Words(np.zeros((SEALED, 4), np.float16), np.zeros((SEALED, LONGEST), np.uint8))
+        for _ in range(2)
+    )
+    store = Snapshots(10**6)
+    first, second = (store.origin(Name("w", "p"), text) for text in (b"a", b"ab"))
+    store.put(first, 1, _snapshot(1, one))
+    store.put(second, 2, _snapshot(2, one, two))
+    both = _snapshot(1, one).nbytes + _snapshot(2, one, two).nbytes
+    assert store.nbytes == both + one.nbytes + two.nbytes
+    store.put(second, 2, _snapshot(3))
+    assert store.nbytes == _snapshot(1, one).nbytes + _snapshot(3).nbytes + one.nbytes
+    store.put(first, 1, _snapshot(4))
+    assert store.nbytes == 2 * _snapshot(3).nbytes
+
+
+def test_what_they_share_makes_the_oldest_leave_too() -> None:
+    words = Words(np.zeros((SEALED, 4), np.float16), np.zeros((SEALED, LONGEST), np.uint8))
+    store = Snapshots(2 * _snapshot(0, words).nbytes + words.nbytes - 1)
+    for number, text in enumerate((b"a", b"b")):
+        store.put(store.origin(Name("w", "p"), text), 1, _snapshot(number, words))
+    assert store.deepest(store.origin(Name("w", "p"), b"a")) is None
+    assert store.nbytes == _snapshot(1, words).nbytes + words.nbytes
 
 
 @given(st.lists(st.tuples(st.binary(max_size=3), st.integers(0, 3)), max_size=30), st.binary())

@@ -223,8 +223,9 @@ def check_agreement(network: Network, ngrams: Ngrams, runtime: Runtime, file: So
     difference = 0.0
     for step, symbol in enumerate(symbols):
         known = Memories(file=memory.along(step, step + 1))
-        log_probs, state = runtime.read(symbol[None], state, known)
-        difference = max(difference, float(np.abs(log_probs[0] - expected[step]).max()))
+        run = runtime.run(symbol[None], state, known)
+        state = run.state
+        difference = max(difference, float(np.abs(run.log_probs[0] - expected[step]).max()))
     if not difference <= TOLERANCE:
         raise TrainingError(
             f"the exported network differs from the trained one by {difference:.2g} nats on"

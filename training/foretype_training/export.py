@@ -38,7 +38,8 @@ def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None
     Inputs: `rows`, int64 (time, batch, features), see `foretype_models.inputs`, and the
     state, float32 (1, batch, hidden) each, by the names of `Architecture.state_names`.
     Outputs: `log_probs`, float32 (time, batch, alphabet), natural logarithms; the new state
-    under the same names with `_out`; and `hidden`, (time, batch, hidden), of the last layer.
+    under the same names with `_out`; and `hidden`, (time, batch, hidden), the sum of all layers'
+    hidden states, which the output reads.
     """
     graph = _Graph(weights)
     summed = _embedded(graph, inputs.features(architecture))

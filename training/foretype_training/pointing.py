@@ -1,7 +1,8 @@
 """Learns what points at the words before (`foretype_models.pointer`), for a network that is done.
 
 Nothing of the network changes. The files must be such that it was not trained on: of its own it
-spells every name, and would have no need of a pointer.
+spells every name, and would have no need of a pointer. The words of paths are left out here, of
+which every file has the same few.
 """
 
 from __future__ import annotations
