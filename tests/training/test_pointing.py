@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +102,33 @@ def test_a_bundle_is_given_one_and_stays_what_it_was(other_model: Path, stranger
 
 def _bits(runtime: Runtime, setting: Setting) -> float:
     return bits_per_character(measure(runtime, FILES, setting, FILES))
+
+
+def _pointer_py(*arguments: object) -> subprocess.CompletedProcess[str]:
+    script = Path(__file__).parents[2] / "training/recipes/java/pointer.py"
+    command = [sys.executable, str(script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_recipe_makes_a_bundle_that_can_be_used(other_model: Path, tmp_path: Path) -> None:
+    code, out = tmp_path / "code", tmp_path / "out"
+    code.mkdir()
+    for file in FILES:
+        (code / file.path).write_bytes(file.text)
+    done = _pointer_py(other_model, code, "--out", out)
+    assert done.returncode == 0, done.stderr
+    made = bundle.load(out)
+    assert made.pointer() is not None
+    assert made.description.training["pointer"]["files"] == len(FILES)
+    again = _pointer_py(other_model, code, "--out", out)
+    assert again.returncode == 2
+    assert again.stderr.endswith(f"pointer.py: {out} is there already; choose another folder\n")
+
+
+def test_the_recipe_refuses_what_is_too_little(other_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "One.java").write_bytes(FILES[0].text)
+    done = _pointer_py(other_model, tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "1 files are too few" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
