@@ -2,7 +2,7 @@
 
     bound     reading the network's weights once, as fast as this core reads so many bytes
     int8      a step of the int8 network in ONNX Runtime, and as the engine takes it: with the
-              n-grams and memories looked up
+              n-grams and memories looked up, and the words before pointed at
     fp32      the same in fp32
     torch     the same network in torch, eager, one thread, oneDNN off (on, single steps take
               many times as long)
@@ -27,12 +27,12 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load
 
-from foretype_models import inputs, registry
+from foretype_models import alphabet, inputs, registry
 from foretype_models.bundle import WEIGHTS, Bundle, Precision
 from foretype_models.inputs import Memories
 from foretype_models.memory import TextMemory
 from foretype_models.network import Network
-from foretype_models.runtime import Piece, Runtime
+from foretype_models.runtime import Piece, Runtime, State
 from options import parser
 
 ROUNDS, STEPS = 60, 20
@@ -52,22 +52,39 @@ def reading(size: int) -> Callable[[], object]:
 
 
 def engine_step(runtime: Runtime, texts: int) -> Callable[[], object]:
-    """Of each text with the memory of its own file."""
-    pieces: list[Piece] = []
+    """A line of code, byte by byte and again and again, after each of some texts, with the memory
+    of its own file: what a step costs where a name may begin, within one, and elsewhere."""
+    line = TEXT[TEXT.index(b"    private") :][:STEPS]
+    begun: list[State] = []
+    memories: list[Memories] = []
     for number in range(texts):
-        symbols = np.frombuffer(TEXT + b"// %d" % number, np.uint8).astype(np.int64)
+        symbols = alphabet.encode(TEXT + b"// %d\n" % number)
         memory = TextMemory(runtime.architecture.ngrams, symbols)
-        memories = Memories(file=memory.at(len(symbols)))
-        _, state = runtime.read(symbols[-200:, None], runtime.initial_state(), memories)
-        pieces.append(Piece(np.full((1, 1), ord("p"), dtype=np.int64), state, memories))
-    return lambda: runtime.read_together(pieces)
+        memories.append(Memories(file=memory.at(len(symbols))))
+        before = runtime.initial_state()
+        begun.append(runtime.read(symbols[:, None], before, memories[-1])[1])
+    states, at = begun, 0
+
+    def step() -> object:
+        nonlocal states, at
+        symbol = alphabet.encode(line[at : at + 1])[:, None]
+        pieces = [
+            Piece(symbol, state, known) for state, known in zip(states, memories, strict=True)
+        ]
+        read = runtime.read_together(pieces)
+        at = (at + 1) % len(line)
+        states = [state for _, state in read] if at else begun
+        return read
+
+    return step
 
 
 def network_step(runtime: Runtime, batch: int) -> Callable[[], object]:
     """What ONNX Runtime alone takes."""
     architecture = runtime.architecture
     state = runtime.initial_state(batch)
-    feeds: dict[str, Any] = dict(zip(architecture.state_names, state.tensors, strict=True))
+    tensors = [tensor[None] for tensor in state.tensors]
+    feeds: dict[str, Any] = dict(zip(architecture.state_names, tensors, strict=True))
     feeds["rows"] = np.zeros((1, batch, inputs.features(architecture)), dtype=np.int64)
     session: Any = runtime._session  # pyright: ignore[reportPrivateUsage]
     return lambda: session.run(None, feeds)

@@ -30,6 +30,7 @@ from foretype_models import alphabet
 from foretype_models.alphabet import Symbols
 
 Floats = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.floating[Any]]
 
 WINDOW = 2048
 """Words before that may be pointed at, and some more: the oldest leave `SEALED` at a time."""
@@ -57,7 +58,6 @@ _MOST = 1 - 1e-6  # so that the network is never left out
 _SURE = 30.0  # of the gate's output: what is less is no less
 SCALED = 0.2  # what the gate sees of the scores, by this
 _TINY = 1e-30
-_SHARE_BYTES = 100  # of an entry, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +86,26 @@ class Possible:
 
 
 @dataclass(frozen=True, eq=False)
+class Pointed:
+    """What is pointed at after a text."""
+
+    letters: npt.NDArray[np.intp]  # that may come next, rising
+    likely: Probabilities  # how probable each is by the pointer,
+    mixed: Probabilities  # and in all
+
+    def share(self, symbol: int) -> float:
+        """Of the pointer, once the symbol has come."""
+        at = int(self.letters.searchsorted(symbol))
+        if at == len(self.letters) or self.letters[at] != symbol:
+            return 0.0
+        return min(float(self.likely[at] / self.mixed[at]), _MOST)
+
+    @property
+    def nbytes(self) -> int:
+        return self.letters.nbytes + self.likely.nbytes + self.mixed.nbytes
+
+
+@dataclass(frozen=True, eq=False)
 class Recent:
     """What there is to point at after a text, and the word at its end."""
 
@@ -96,16 +116,15 @@ class Recent:
     word: bytes = b""  # as far as it is written, and known: LONGEST bytes
     key: Floats | None = None  # of its beginning
     possible: Possible | None = None  # inside a word
-    shares: Mapping[int, float] | None = None  # of the pointer after each symbol it expects
+    pointed: Pointed | None = None
 
     @property
     def nbytes(self) -> int:
         """Less those of the sealed words, which texts that begin the same share."""
-        parts = [self.words, self.hidden, self.key]
+        parts = [self.words, self.hidden, self.key, self.pointed]
         if self.possible is not None:
             parts += [self.possible.letters, self.possible.weights]
-        entries = 8 * len(self.sealed) + _SHARE_BYTES * len(self.shares or ())
-        return entries + sum(part.nbytes for part in parts if part is not None)
+        return 8 * len(self.sealed) + sum(part.nbytes for part in parts if part is not None)
 
 
 NOTHING = Recent()
@@ -192,7 +211,9 @@ class Pointer:
             following.read(symbol, hidden[at])
             if at >= first:
                 mixed.append(following.expected(log_probs[at]))
-        return np.stack(mixed[-1:] if only_last else mixed), following.recent()
+        if only_last or len(mixed) == 1:
+            return mixed[-1][None], following.recent()
+        return np.stack(mixed), following.recent()
 
     def projected(self, hidden: Floats) -> Floats:
         """Query, the key's two parts and the gate's first numbers of one state. (One product
@@ -208,7 +229,7 @@ class _Following:
         self._sealed, self._words = recent.sealed, recent.words
         self._hidden = recent.hidden
         self._inside, self._word, self._key = recent.inside, recent.word, recent.key
-        self._possible, self._shares = recent.possible, recent.shares
+        self._possible, self._pointed = recent.possible, recent.pointed
         self._new: list[tuple[Floats, bytes]] = []
 
     def recent(self) -> Recent:
@@ -223,7 +244,7 @@ class _Following:
             self._word,
             self._key,
             self._possible,
-            self._shares,
+            self._pointed,
         )
 
     def read(self, symbol: int, hidden: Floats) -> None:
@@ -238,33 +259,30 @@ class _Following:
             if len(self._word) < LONGEST:
                 self._word += bytes((symbol,))
             self._narrow(symbol)
-        self._hidden, self._shares = hidden, None
+        self._hidden, self._pointed = hidden, None
 
     def _begin_word(self, symbol: int) -> None:
         if _BEGINS[symbol] and self._hidden is not None:
             width = self._pointer.width
             self._word = bytes((symbol,))
             self._key = self._pointer.projected(self._hidden)[width : 2 * width].copy()
-            if self._shares is not None:
-                letters, weights, share = self._pointed()
+            if self._pointed is not None:
+                letters, weights, share = self._choice()
                 self._possible = Possible(letters, weights, 0, share)
                 self._narrow(symbol)
 
     def _narrow(self, symbol: int) -> None:
         """Leaves those of the possible words that go on with this symbol."""
         possible, self._possible = self._possible, None
-        share = self._shares.get(symbol, 0) if self._shares is not None else 0
-        if possible is None or share < _LEAST_SHARE:
+        if possible is None or self._pointed is None:
             return
-        written = possible.written
+        share, written = self._pointed.share(symbol), possible.written
+        if share < _LEAST_SHARE or written + 1 == LONGEST:
+            return
         left = np.flatnonzero(possible.letters[:, written] == symbol)
-        if written + 1 < LONGEST:
-            self._possible = Possible(
-                possible.letters[left],
-                possible.weights[left],
-                written + 1,
-                share,
-            )
+        self._possible = Possible(
+            possible.letters[left], possible.weights[left], written + 1, share
+        )
 
     def _end_word(self) -> None:
         if self._word and self._hidden is not None and self._key is not None:
@@ -305,7 +323,7 @@ class _Following:
         word = float(np.exp(log_probs[_BEGINS_AT]).sum())
         if word < LEAST or not (self._sealed or self._words):
             return log_probs
-        letters, weights, share = self._pointed()
+        letters, weights, share = self._choice()
         expected = log_probs.copy()
         expected[_BEGINS_AT] += math.log(1 - share)
         pointed = np.bincount(letters[:, 0], weights)
@@ -325,18 +343,17 @@ class _Following:
         return self._with(expected, following, likely)
 
     def _with(
-        self, expected: Floats, letters: npt.NDArray[np.intp], likely: npt.NDArray[np.floating[Any]]
+        self, expected: Floats, letters: npt.NDArray[np.intp], likely: Probabilities
     ) -> Floats:
         """With what is pointed at, so likely, beside what the network alone expects."""
         mixed = np.exp(expected[letters]) + likely
         expected[letters] = np.log(mixed)
-        shares = np.minimum(likely / mixed, _MOST)
-        self._shares = dict(zip(letters.tolist(), shares.tolist(), strict=True))
+        self._pointed = Pointed(letters, likely, mixed)
         return expected
 
-    def _pointed(self) -> Pointed:
+    def _choice(self) -> Choice:
         assert self._hidden is not None
-        return _pointed(self._pointer, self._sealed, self._words, self._hidden.tobytes())
+        return _choice(self._pointer, self._sealed, self._words, self._hidden.tobytes())
 
 
 def _last_run(symbols: Symbols) -> int:
@@ -346,14 +363,14 @@ def _last_run(symbols: Symbols) -> int:
     return int(others[-1]) if len(others) else 0
 
 
-Pointed = tuple[npt.NDArray[np.uint8], Floats, float]
+Choice = tuple[npt.NDArray[np.uint8], Floats, float]
 """The words before, the weight of each, and how probable it is that it will be one of them."""
 
 
 @lru_cache(maxsize=32)
-def _pointed(
+def _choice(
     pointer: Pointer, sealed: tuple[Words, ...], words: Words | None, state: bytes
-) -> Pointed:
+) -> Choice:
     """Before a word; asked for again when it begins."""
     width = pointer.width
     projected = pointer.projected(np.frombuffer(state, np.float32))

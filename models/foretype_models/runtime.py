@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, cast
 
 import numpy as np
@@ -188,7 +189,7 @@ class Runtime:
                 side_by_side([piece.memories for piece in pieces], lanes),
             )
         read: list[Read] = []
-        for piece, last, number in zip(pieces, np.cumsum(lanes).tolist(), lanes, strict=True):
+        for piece, last, number in zip(pieces, accumulate(lanes), lanes, strict=True):
             read.append(self._own(piece, run, slice(last - number, last)))
         return read
 
@@ -229,7 +230,8 @@ class Runtime:
                 )
                 for lane, before in enumerate(recent)
             ]
-            log_probs = np.stack([expected for expected, _ in followed], axis=1)
+            expected = [expected for expected, _ in followed]
+            log_probs = expected[0][:, None] if len(expected) == 1 else np.stack(expected, axis=1)
             recent = tuple(after for _, after in followed)
         return log_probs, State(tensors, context, recent)
 
