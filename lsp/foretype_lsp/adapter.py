@@ -105,6 +105,7 @@ class Adapter(LanguageServer):
         self._models: dict[str, str] = {}  # that are asked for, by folder
         self._problems: list[str] = []
         self._shown: dict[tuple[str, Kind], Suggestions] = {}
+        self._forgotten = 0  # times that a folder's memory was
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
         self._background: list[asyncio.Task[None]] = []
 
@@ -232,7 +233,14 @@ class Adapter(LanguageServer):
         folders = self._projects.folders
         self._projects.stop()
         for folder in folders:
-            self._forgetting.append(asyncio.create_task(self._engines.forget(folder)))
+            self._forgetting.append(asyncio.create_task(self._forget(self._engines, folder)))
+
+    async def _forget(self, engines: Engines, folder: str) -> None:
+        """What was asked for before it is forgotten may have been found in that memory: it is
+        not shown again."""
+        await engines.forget(folder)
+        self._forgotten += 1
+        self._shown.clear()
 
     def opened(self, uri: str) -> None:
         """Has the files around a document remembered."""
@@ -310,6 +318,7 @@ class Adapter(LanguageServer):
         self, key: tuple[str, Kind], place: Place, until: Until, timeout: float, delay: float
     ) -> tuple[Place, list[str]]:
         prefix, suffix = place.around()
+        forgotten = self._forgotten
         found = shown.after(prefix, suffix) if (shown := self._shown.get(key)) else None
         if found is None:
             await asyncio.sleep(delay)
@@ -323,7 +332,8 @@ class Adapter(LanguageServer):
             if typed is None or left is None or "\n" in typed or "\r" in typed:
                 return place, []
             place, found = place.moved(current, typed), left
-        self._shown[key] = found
+        if forgotten == self._forgotten:
+            self._shown[key] = found
         return place, found.texts
 
     async def _ask(
