@@ -40,6 +40,11 @@ def encode_file(path: str, text: bytes) -> Symbols:
     return np.concatenate((encode_path(path), encode(text), [END_OF_FILE]))
 
 
+def is_word(byte: int) -> bool:
+    """Whether a byte is part of identifiers, keywords and numbers."""
+    return byte >= 0x80 or chr(byte).isalnum() or byte in b"_$"
+
+
 def is_continuation(symbol: int) -> bool:
     """Whether this byte lies inside a code point, after its first byte (RFC 3629)."""
     return 0x80 <= symbol < 0xC0

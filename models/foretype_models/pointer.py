@@ -43,10 +43,8 @@ DISTANCES = 12
 """Classes of distances, by powers of two, that have a bias of their own."""
 
 IS_WORD = np.zeros(alphabet.SIZE, dtype=np.bool_)
-"""The bytes of words: letters, digits, _ and $, and those of characters beyond ASCII."""
-IS_WORD[list(b"_$")] = True
-for _first, _last in (b"az", b"AZ", b"09", (0x80, 0xFF)):
-    IS_WORD[_first : _last + 1] = True
+"""The bytes of words; no control symbol is one."""
+IS_WORD[: alphabet.BYTES] = [alphabet.is_word(byte) for byte in range(alphabet.BYTES)]
 BEGINS = IS_WORD.copy()
 """Those that one may begin with: what begins with a digit is none."""
 BEGINS[ord("0") : ord("9") + 1] = False

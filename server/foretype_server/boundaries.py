@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from foretype_models.alphabet import is_word
+
 Until = Literal["token", "line", "block"]
 
 _OPENING, _CLOSING = b"([{", b")]}"
@@ -14,11 +16,6 @@ BLANKS = b" \t"
 _REPEATED = 16  # bytes that the same ones, three times in a row, cover to be a repetition
 _RULED = 64  # of the same byte in a row; fewer are rules of comments, and columns
 _STANDS_ALREADY = b")]}>\"';,"  # what editors put after the cursor by themselves
-
-
-def is_word(byte: int) -> bool:
-    """Whether a byte is part of identifiers, keywords and numbers."""
-    return byte >= 0x80 or chr(byte).isalnum() or byte in b"_$"
 
 
 def ends_token(before: int, after: int) -> bool:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Hashes = npt.NDArray[np.int64]
 
-_PART = rb"[\w$\x80-\xff]"  # as `boundaries.is_word`
+_PART = rb"[\w$\x80-\xff]"  # as `alphabet.is_word`
 _NAME = re.compile(rb"(?<!%b)[A-Za-z_$\x80-\xff]%b*" % (_PART, _PART))
 _BEGUN = re.compile(rb"%b+\Z" % _PART)
 _LONGEST = 256  # bytes; before the cursor no more of a word is looked at

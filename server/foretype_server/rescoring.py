@@ -15,8 +15,9 @@ from itertools import pairwise
 import numpy as np
 
 from foretype_models import alphabet
+from foretype_models.alphabet import is_word
 from foretype_models.runtime import LogProbs, Piece, Read, State
-from foretype_server.boundaries import BLANKS, ends_token, is_word
+from foretype_server.boundaries import BLANKS, ends_token
 from foretype_server.candidates import Candidate, Cursor, log_prob
 
 WINDOW = 16

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from foretype_models import alphabet
+from foretype_models.alphabet import is_word
 from foretype_models.runtime import LogProbs, Piece, Read
 from foretype_server import utf8
-from foretype_server.boundaries import Progress, ends_token, first_of_repeated, is_word
+from foretype_server.boundaries import Progress, ends_token, first_of_repeated
 from foretype_server.candidates import Candidate, Cursor, Names, Options, Stop
 from foretype_server.rescoring import filling, follows, ranked
 from foretype_server.states import Snapshot
