@@ -196,24 +196,19 @@ def context_hashes(lengths: tuple[int, ...], context: Symbols, symbols: Symbols)
     longest = len(context) + 1
     keys = (np.concatenate((context, symbols)) + 1).astype(np.uint64)
     if len(symbols) == 1:  # one byte of a search: no more than the last n
-        codes = keys[None, ::-1].swapaxes(1, 2) @ _terms(lengths, longest)
-    else:
-        codes = _codes(lengths, keys, len(symbols))
-    return (((codes ^ (codes >> _SHIFT)) * _FINALIZER) >> _HIGH_HALF).astype(np.uint32)
-
-
-def _codes(
-    lengths: tuple[int, ...], keys: npt.NDArray[np.uint64], time: int
-) -> npt.NDArray[np.uint64]:
-    """For the last `time` keys at once: (time, batch, lengths)."""
-    codes = np.empty((time, keys.shape[1], len(lengths)), dtype=np.uint64)
-    code = np.zeros(codes.shape[:2], dtype=np.uint64)
-    last = len(keys) - time
+        return _hashed(keys[None, ::-1].swapaxes(1, 2) @ _terms(lengths, longest))
+    # One length after the other: what is worked on stays in the processor's cache.
+    hashes = np.empty((len(lengths), *symbols.shape), dtype=np.uint32)
+    code = np.zeros(symbols.shape, dtype=np.uint64)
     for n in range(1, max(lengths, default=0) + 1):
-        code += keys[last - n + 1 :][:time] * _POWERS[n - 1]
+        code += keys[longest - n :][: len(symbols)] * _POWERS[n - 1]
         if n in lengths:
-            codes[..., lengths.index(n)] = code
-    return codes
+            hashes[lengths.index(n)] = _hashed(code)
+    return np.moveaxis(hashes, 0, -1)
+
+
+def _hashed(codes: npt.NDArray[np.uint64]) -> Contexts:
+    return (((codes ^ (codes >> _SHIFT)) * _FINALIZER) >> _HIGH_HALF).astype(np.uint32)
 
 
 @cache

@@ -344,6 +344,6 @@ def run_starts(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
 
 def _since(starts: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """How many there were since the last start, counting that: 1, 2, 3, 1, 2, ..."""
-    numbers = np.arange(len(starts), dtype=np.int32)
-    last = np.maximum.accumulate(numbers * starts)
-    return numbers - last + 1
+    first = np.flatnonzero(starts).astype(np.int32)
+    numbers = np.arange(1, len(starts) + 1, dtype=np.int32)
+    return numbers - np.repeat(first, np.diff(first, append=np.int32(len(starts))))
