@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ MIN_COUNT = 2
 MAX_CONTEXTS = 8_000_000
 """A table's limit: 6 bytes of memory each, some 3 on disk."""
 
+Counts = npt.NDArray[np.int32]
 _SYMBOL_BITS = np.uint64(9)
 _SYMBOL_MASK = np.uint64((1 << 9) - 1)
 
@@ -117,35 +119,43 @@ def _count_length(
     unique, counts = _counts_by_fold(np.concatenate(pairs), np.concatenate(folds))
     contexts = unique >> _SYMBOL_BITS
     symbols = (unique & _SYMBOL_MASK).astype(np.int64)
-    total = counts.sum(axis=1)
-    without = [total - counts[:, k] for k in range(FOLDS)]
-    return [_most_frequent(contexts, symbols, c, min_count) for c in [*without, total]]
+    total = counts.sum(axis=1, dtype=counts.dtype)
+    without = (total - counts[:, k] for k in range(FOLDS))  # one at a time: they are large
+    return [_most_frequent(contexts, symbols, c, min_count) for c in chain(without, (total,))]
 
 
 def _counts_by_fold(
     pairs: npt.NDArray[np.uint64], folds: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.uint64], Counts]:
     """The distinct pairs, sorted, and how often each stands in each fold: (pairs, FOLDS)."""
     keys = pairs * np.uint64(FOLDS) + folds
     keys.sort()
-    distinct, first = np.unique(keys, return_index=True)
+    first = _firsts(keys)
     times = np.diff(np.append(first, len(keys)))
-    unique, row = np.unique(distinct // np.uint64(FOLDS), return_inverse=True)
-    counts = np.zeros((len(unique), FOLDS), dtype=np.int64)
-    counts[row, (distinct % np.uint64(FOLDS)).astype(np.int64)] = times
-    return unique, counts
+    distinct = keys[first]
+    sorted_pairs = distinct // np.uint64(FOLDS)
+    starts = _firsts(sorted_pairs)
+    rows = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(distinct))))
+    counts = np.zeros((len(starts), FOLDS), dtype=np.int32)
+    counts[rows, (distinct % np.uint64(FOLDS)).astype(np.int64)] = times
+    return sorted_pairs[starts], counts
+
+
+def _firsts(ordered: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+    """Where each of the different values first stands."""
+    return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))[: len(ordered)]
 
 
 def _most_frequent(
     contexts: npt.NDArray[np.uint64],
     symbols: npt.NDArray[np.int64],
-    counts: npt.NDArray[np.int64],
+    counts: Counts,
     min_count: int,
 ) -> Ngrams:
     """The table of contexts that were seen `min_count` times; of equals the first symbol wins."""
     if not len(contexts):
         return Ngrams.empty()
-    starts = np.flatnonzero(np.append(True, contexts[1:] != contexts[:-1]))
+    starts = _firsts(contexts)
     total = np.add.reduceat(counts, starts)
     best = np.maximum.reduceat(counts, starts)
     sizes = np.diff(np.append(starts, len(contexts)))
