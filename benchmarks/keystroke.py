@@ -11,7 +11,8 @@ is read too.
     reading   the rest of the first line, while a long file is read in the background
     whole     how long it then took until all of it was read
     warm      every keystroke of the second line
-    jump      a keystroke somewhere else in the file, whose neighbourhood was read long ago
+    jump      a keystroke somewhere else in the file, whose neighbourhood was read long ago; and
+              where its time goes: to the server and back, reading so many bytes, and the search
 
     python benchmarks/keystroke.py [--json] [--model NAME_OR_PATH] [--repeats N]
 """
@@ -26,7 +27,7 @@ import platform
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -38,7 +39,7 @@ from pygls.lsp.client import LanguageClient
 from rich.console import Console
 from rich.table import Table
 
-from foretype.client import AsyncClient, Document, Limits
+from foretype.client import AsyncClient, CompleteResponse, Document, Limits
 from options import parser
 from served import served
 
@@ -48,6 +49,21 @@ SIZES = (100, 5000, 20_000)  # lines
 JUMPS = 5
 WORKSPACE = "benchmark"
 TYPED = "        if (words == null) { return new String(start, end); }"
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A keystroke somewhere else, in milliseconds."""
+
+    whole: float
+    reading: float
+    read_bytes: float
+    search: float
+
+    @property
+    def rest(self) -> float:
+        """On the way, and waiting for the server's one thread."""
+        return self.whole - self.reading - self.search
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ class Row:
     p50: float
     p95: float
     p99: float
-    jump: float | None  # median over the repeats and JUMPS places; gRPC alone
+    jump: Jump | None  # medians over the repeats and JUMPS places; gRPC alone
     keystrokes: int
 
 
@@ -86,8 +102,11 @@ class OverGrpc:
         self._path = path
 
     async def suggestion(self, prefix: str, suffix: str) -> int:
+        return len((await self.answer(prefix, suffix)).candidates)
+
+    async def answer(self, prefix: str, suffix: str) -> CompleteResponse:
         document = Document(path=self._path, workspace=WORKSPACE, prefix=prefix, suffix=suffix)
-        return len((await self._client.complete(document)).candidates)
+        return await self._client.complete(document)
 
     async def wait_until_read(self, prefix: str) -> None:
         document = Document(path=self._path, workspace=WORKSPACE, prefix=prefix)
@@ -161,7 +180,8 @@ def text(lines: int) -> tuple[str, str]:
 async def measure(typists: list[Typist], lines: int, through: str) -> Row:
     """A typist for each repeat: all of them have a file of their own to open."""
     prefix, suffix = text(lines)
-    cold, reading, whole, warm, jumps = (list[float]() for _ in range(5))
+    cold, reading, whole, warm = (list[float]() for _ in range(4))
+    jumps: list[Jump] = []
     for typist in typists:
         first, *others = await _type(typist, prefix, suffix)
         cold.append(first)
@@ -183,13 +203,18 @@ async def measure(typists: list[Typist], lines: int, through: str) -> Row:
         p50=p50,
         p95=p95,
         p99=p99,
-        jump=_median(jumps) if jumps else None,
+        jump=_typical(jumps) if jumps else None,
         keystrokes=len(warm),
     )
 
 
 def _median(times: list[float]) -> float:
     return float(np.median(times))
+
+
+def _typical(jumps: list[Jump]) -> Jump:
+    """Of each part the median."""
+    return Jump(*(_median(list(part)) for part in zip(*map(astuple, jumps), strict=True)))
 
 
 async def _type(typist: Typist, prefix: str, suffix: str) -> list[float]:
@@ -202,15 +227,16 @@ async def _type(typist: Typist, prefix: str, suffix: str) -> list[float]:
     return times
 
 
-async def _jump(typist: Typist, prefix: str, suffix: str) -> list[float]:
-    """Writes half a line at places all over the file; the milliseconds that each took."""
-    times: list[float] = []
+async def _jump(typist: OverGrpc, prefix: str, suffix: str) -> list[Jump]:
+    """Writes half a line at places all over the file; what each took."""
+    jumps: list[Jump] = []
     for number in range(1, JUMPS + 1):
         at = prefix.index("\n", len(prefix) * number // (JUMPS + 1)) + 1
         began = perf_counter()
-        await typist.suggestion(prefix[:at] + TYPED[: len(TYPED) // 2], prefix[at:] + suffix)
-        times.append((perf_counter() - began) * 1e3)
-    return times
+        answer = await typist.answer(prefix[:at] + TYPED[: len(TYPED) // 2], prefix[at:] + suffix)
+        whole, parts = (perf_counter() - began) * 1e3, answer.timings
+        jumps.append(Jump(whole, parts.read_ms, parts.read_bytes, parts.search_ms))
+    return jumps
 
 
 @asynccontextmanager
@@ -285,10 +311,18 @@ def main() -> None:
     columns = ("through", "lines", "cold ms", "reading", "whole", "warm p50", "p95", "p99", "jump")
     table = Table(*columns, "keystrokes")
     for row in rows:
-        times = (row.cold, row.reading, row.whole, row.p50, row.p95, row.p99, row.jump)
+        jump = row.jump and row.jump.whole
+        times = (row.cold, row.reading, row.whole, row.p50, row.p95, row.p99, jump)
         shown = ("" if t is None else f"{t:,.1f}" for t in times)
         table.add_row(row.through, f"{row.lines:,}", *shown, str(row.keystrokes))
     Console().print(table)
+    for row in rows:
+        if jump := row.jump:
+            print(
+                f"a jump in {row.lines:,} lines: {jump.rest:.1f} ms on the way,"
+                f" {jump.reading:.1f} ms reading {jump.read_bytes:.0f} bytes,"
+                f" {jump.search:.1f} ms searching"
+            )
 
 
 if __name__ == "__main__":

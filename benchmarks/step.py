@@ -1,8 +1,8 @@
 """A step of the network at batch 1, against what the machine can do, and against torch.
 
     bound     reading the network's weights once, as fast as this core reads so many bytes
-    int8      a step of the int8 network in ONNX Runtime, and as the engine takes it: with the
-              n-grams and memories looked up, and the words before pointed at
+    int8      a step of the int8 network in ONNX Runtime; with the n-grams and memories looked
+              up; and as the engine takes it: with the words before pointed at, too
     fp32      the same in fp32
     torch     the same network in torch, eager, one thread, oneDNN off (on, single steps take
               many times as long)
@@ -28,6 +28,7 @@ from rich.table import Table
 from safetensors.torch import load
 
 from foretype_models import alphabet, inputs, registry
+from foretype_models.alphabet import Symbols
 from foretype_models.bundle import WEIGHTS, Bundle, Precision
 from foretype_models.inputs import Memories
 from foretype_models.memory import TextMemory
@@ -51,7 +52,7 @@ def reading(size: int) -> Callable[[], object]:
     return lambda: np.bitwise_or.reduce(words)
 
 
-def engine_step(runtime: Runtime, texts: int) -> Callable[[], object]:
+def engine_step(runtime: Runtime, texts: int, pointing: bool = True) -> Callable[[], object]:
     """A line of code, byte by byte and again and again, after each of some texts, with the memory
     of its own file: what a step costs where a name may begin, within one, and elsewhere."""
     line = TEXT[TEXT.index(b"    private") :][:STEPS]
@@ -65,16 +66,20 @@ def engine_step(runtime: Runtime, texts: int) -> Callable[[], object]:
         begun.append(runtime.read(symbols[:, None], before, memories[-1])[1])
     states, at = begun, 0
 
-    def step() -> object:
-        nonlocal states, at
-        symbol = alphabet.encode(line[at : at + 1])[:, None]
+    def read(symbol: Symbols) -> list[State]:
         pieces = [
             Piece(symbol, state, known) for state, known in zip(states, memories, strict=True)
         ]
-        read = runtime.read_together(pieces)
+        if pointing:
+            return [state for _, state in runtime.read_together(pieces)]
+        [piece] = pieces
+        return [runtime.run(piece.symbols, piece.state, piece.memories).state]
+
+    def step() -> None:
+        nonlocal states, at
+        after = read(alphabet.encode(line[at : at + 1])[:, None])
         at = (at + 1) % len(line)
-        states = [state for _, state in read] if at else begun
-        return read
+        states = after if at else begun
 
     return step
 
@@ -130,6 +135,7 @@ def main() -> None:
         runtime = Runtime(bundle, precision)
         work[f"{precision} bound"] = reading(numbers * width)
         work[f"{precision} network"] = network_step(runtime, 1)
+        work[f"{precision} with look-ups"] = engine_step(runtime, 1, pointing=False)
         work[f"{precision} engine"] = engine_step(runtime, 1)
         work[f"{precision} network, batch 16"] = network_step(runtime, 16)
         work[f"{precision} engine, batch 16"] = engine_step(runtime, 16)
