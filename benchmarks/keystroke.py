@@ -39,7 +39,8 @@ from pygls.lsp.client import LanguageClient
 from rich.console import Console
 from rich.table import Table
 
-from foretype.client import AsyncClient, CompleteResponse, Document, Limits
+from foretype.client import AsyncClient, Document, Limits
+from foretype.v1.completion_pb2 import CompleteResponse
 from options import parser
 from served import served
 

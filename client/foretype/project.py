@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -15,6 +15,7 @@ MAX_BYTES = 8 * 2**20
 MAX_FILES = 20_000
 """Looked at, at most, whatever their names end in."""
 _MAX_PATH = 1024  # bytes, in the protocol
+_MAX_ARGUMENTS = 500  # paths that git is given at once
 
 GIT = ("git", "-c", "core.fsmonitor=false")
 """A repository may be a stranger's, and its settings name a program for git to run."""
@@ -51,11 +52,32 @@ def root_of(file: Path) -> Path | None:
 
 def takes(root: Path, name: str) -> bool:
     """Whether the file of this path in `root` is one that `read` reads, if it is fit."""
-    if is_for_secrets(PurePath(name).name):
-        return False
-    if _git_files(root, name):
-        return True
-    return _git_files(root) is None and not any(part[0] == "." for part in PurePath(name).parts)
+    return bool(_taken(root, [name]))
+
+
+def read_again(root: Path, names: Iterable[str]) -> dict[str, str]:
+    """The texts, by path, of those of these files in a folder that `read` would read, whatever
+    their ending: what was deleted, for example, has none."""
+    paths = list(names)
+    texts: dict[str, str] = {}
+    for start in range(0, len(paths), _MAX_ARGUMENTS):
+        for name in _taken(root, paths[start : start + _MAX_ARGUMENTS]):
+            text = _text(root / name)
+            if text is not None and _is_valid(name):
+                texts[name] = text
+    return texts
+
+
+def _taken(root: Path, names: Sequence[str]) -> Sequence[str]:
+    """Those that `read` reads, if they are fit."""
+    fit = [name for name in names if not is_for_secrets(PurePath(name).name)]
+    if not fit:
+        return []
+    if found := _git_files(root, *fit):
+        return found
+    if _git_files(root) is not None:
+        return []
+    return [name for name in fit if not any(part[0] == "." for part in PurePath(name).parts)]
 
 
 def read(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -33,6 +34,7 @@ BLOCK_LENGTH = 600  # bytes; what is shorter has the engine's own bound
 SETTINGS_TIMEOUT = 1.0  # seconds in which the first request waits for the settings
 EDITOR_TIMEOUT = 5.0  # seconds that the editor has to make room for progress
 PARENT_INTERVAL = 2.0  # seconds between looks at the editor's process
+_NO_PATTERN = re.compile(r"\.[\w+-]+")  # an ending that stands for itself in a glob
 
 Kind = Literal["inline", "popup"]
 _BOUNDARIES: dict[Until, pb.Boundary.ValueType] = {
@@ -113,7 +115,9 @@ class Adapter(LanguageServer):
         """Makes room for engines, connects to a server, and watches over the editor."""
         self._due = asyncio.get_running_loop().time() + SETTINGS_TIMEOUT
         self._engines = Engines(*self._engine_of, self, self._remembers_nothing)
-        self._projects = Projects(self._engines.remember, self._showing, self.log)
+        self._projects = Projects(
+            self._engines.remember, self._engines.forget, self._watch_files, self._showing, self.log
+        )
         if os.name == "posix":
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(self._leave()))
@@ -208,15 +212,28 @@ class Adapter(LanguageServer):
     async def register_for_settings(self) -> None:
         workspace = self.client_capabilities.workspace
         changes = workspace and workspace.did_change_configuration
-        if not (changes and changes.dynamic_registration):
-            return
-        options = types.DidChangeConfigurationRegistrationOptions(section=SECTION)
-        method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
-        registration = types.Registration("foretype-settings", method, options)
+        if changes and changes.dynamic_registration:
+            method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
+            options = types.DidChangeConfigurationRegistrationOptions(section=SECTION)
+            await self._register("settings", method, options, "its settings change")
+
+    def _watch_files(self, suffix: str) -> None:
+        """Has the editor tell when files with this ending change, where it can."""
+        workspace = self.client_capabilities.workspace
+        changes = workspace and workspace.did_change_watched_files
+        if changes and changes.dynamic_registration and _NO_PATTERN.fullmatch(suffix):
+            method = types.WORKSPACE_DID_CHANGE_WATCHED_FILES
+            watchers = [types.FileSystemWatcher(f"**/*{suffix}")]
+            options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
+            registering = self._register(f"files{suffix}", method, options, "files change")
+            self._background.append(asyncio.create_task(registering))
+
+    async def _register(self, name: str, method: str, options: Any, when: str) -> None:
+        registration = types.Registration(f"foretype-{name}", method, options)
         try:
             await self.client_register_capability_async(types.RegistrationParams([registration]))
         except JsonRpcException:
-            self.log("foretype: the editor will not say when its settings change")
+            self.log(f"foretype: the editor will not say when {when}")
 
     def settle(self) -> None:
         """The engines that the settings ask for are started, and what was opened before they
@@ -253,6 +270,11 @@ class Adapter(LanguageServer):
         document = self.documents.get(uri)
         if document and self._projects and self._remembers(document):
             self._projects.saved(document, self._folders())
+
+    def files_changed(self, uris: list[str]) -> None:
+        """Has files remembered as they are now, and those forgotten that are gone."""
+        if self._projects is not None:
+            self._projects.changed(uris, self._folders())
 
     def _remembers(self, document: Document) -> bool:
         wanted = self.settings.memory and self.settings.suggests_in(document.language)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -134,11 +134,13 @@ class Engine:
             return None
         return memory if memory.is_read else None
 
-    async def forget(self, workspace: str) -> None:
-        """Empties a workspace's memory, where there is an engine."""
+    async def forget(self, workspace: str, paths: Sequence[str] = ()) -> WorkspaceMemory | None:
+        """Takes texts out of a workspace's memory, all where none is named; what is in it then.
+        None where there is no engine."""
         if self._client is not None:
             with suppress(ForetypeError):  # what is lost is forgotten too
-                await self._client.forget(workspace)
+                return await self._client.forget(workspace, paths)
+        return None
 
     async def keep_up(self) -> None:
         """Keeps the engine ready until this task is cancelled, which ends the child too; returns

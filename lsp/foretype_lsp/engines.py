@@ -8,7 +8,7 @@ whatever is asked for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import PurePath
 from typing import Protocol
@@ -74,7 +74,7 @@ class Engines:
         changed = {f for f in before | self._models if before.get(f) != self._models.get(f)}
         for folder in changed & before.keys() - {""}:
             if (earlier := self._engines.get(before[folder])) is not None:
-                self._in_background(asyncio.create_task(earlier.forget(folder)))
+                self._in_background(asyncio.create_task(_forget(earlier, folder)))
         self._remembers_nothing(lambda folder: folder in changed & self._models.keys())
 
     def _start_and_end(self) -> None:
@@ -96,10 +96,9 @@ class Engines:
         """As `Engine.remember`."""
         return None if self._stopped else await self._of(folder).remember(folder, texts)
 
-    async def forget(self, folder: str) -> None:
+    async def forget(self, folder: str, paths: Sequence[str] = ()) -> WorkspaceMemory | None:
         """As `Engine.forget`."""
-        if not self._stopped:
-            await self._of(folder).forget(folder)
+        return None if self._stopped else await self._of(folder).forget(folder, paths)
 
     async def stop(self) -> None:
         """Ends them all, for good."""
@@ -166,3 +165,7 @@ class Engines:
                     f"foretype: {PurePath(folder).name} asks for the model {model!r}, but the"
                     f" server at {address} answers with its own, {served!r}"
                 )
+
+
+async def _forget(engine: Engine, folder: str) -> None:
+    await engine.forget(folder)

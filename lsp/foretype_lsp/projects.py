@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path, PurePath
+from typing import Any
 
 from foretype import project
 from foretype.v1.workspace_pb2 import WorkspaceMemory
@@ -13,20 +14,39 @@ from foretype_lsp.documents import Document, place_in_workspace
 
 Remember = Callable[[str, Mapping[str, str]], Awaitable[WorkspaceMemory | None]]
 """Puts texts, by path, into a workspace's memory; None where there is no engine."""
+Forget = Callable[[str, Sequence[str]], Awaitable[WorkspaceMemory | None]]
+"""Takes texts out of it, by path, at least one; None where there is no engine."""
 Showing = Callable[[str], AbstractAsyncContextManager[None]]
 """Shows that something is under way."""
 
 
-class Projects:
-    """Once a document is open, those of its folder with the same ending are remembered; and
-    any document again whenever it is saved. Used inside one event loop."""
+SETTLED = 0.3
+"""Seconds in which further changes of files are waited for: a checkout changes many."""
 
-    def __init__(self, remember: Remember, showing: Showing, log: Callable[[str], None]) -> None:
+
+class Projects:
+    """Once a document is open, those of its folder with the same ending are remembered; any
+    document again whenever it is saved, and any file that somebody else changed. Used inside
+    one event loop."""
+
+    def __init__(
+        self,
+        remember: Remember,
+        forget: Forget,
+        watch: Callable[[str], None],
+        showing: Showing,
+        log: Callable[[str], None],
+    ) -> None:
+        """`watch` is told the endings of files whose changes are of interest, each once."""
         self._remember = remember
+        self._forget = forget
+        self._watch = watch
         self._showing = showing
         self._log = log
         self._reading: dict[tuple[str, str], asyncio.Task[None]] = {}  # by folder and ending
-        self._saving: set[asyncio.Task[None]] = set()
+        self._watched: set[str] = set()  # endings
+        self._changed: dict[str, set[str]] = {}  # paths by folder, not yet looked at
+        self._updating: set[asyncio.Task[None]] = set()
         self._locks: dict[str, asyncio.Lock] = {}  # by folder: what is sent later is newer
         self._documents: dict[str, int] = {}  # by folder: in its memory, as far as is known
 
@@ -41,6 +61,9 @@ class Projects:
         key = folder, PurePath(path).suffix
         if all(key) and key not in self._reading:
             self._reading[key] = asyncio.create_task(self._read(*key))
+            if key[1] not in self._watched:
+                self._watched.add(key[1])
+                self._watch(key[1])
 
     def saved(self, document: Document, folders: list[str]) -> None:
         """Puts the document's text in place of what was read before, or would be now."""
@@ -48,9 +71,19 @@ class Projects:
         if (folder, PurePath(path).suffix) in self._reading:
             # Without halves of surrogate pairs, which JSON can carry and UTF-8 cannot.
             text = document.text.encode(errors="replace").decode()
-            task = asyncio.create_task(self._update(folder, path, text))
-            self._saving.add(task)
-            task.add_done_callback(self._saving.discard)
+            self._in_background(self._update(folder, path, text))
+
+    def changed(self, uris: Iterable[str], folders: list[str]) -> None:
+        """Files were made, changed or deleted: what is remembered of them is what is there once
+        no more have for a moment."""
+        for uri in uris:
+            folder, path = place_in_workspace(uri, folders)
+            if (folder, PurePath(path).suffix) not in self._reading:
+                continue
+            if folder not in self._changed:
+                self._changed[folder] = set()
+                self._in_background(self._look_again(folder))
+            self._changed[folder].add(path)
 
     def start_again(self, concerned: Callable[[str], bool] = lambda folder: True) -> None:
         """For an engine that remembers nothing: the folders are read anew."""
@@ -61,9 +94,15 @@ class Projects:
 
     def stop(self) -> None:
         """Gives up what is under way; nothing is read again."""
-        for task in [*self._reading.values(), *self._saving]:
+        for task in [*self._reading.values(), *self._updating]:
             task.cancel()
         self._reading.clear()
+        self._changed.clear()
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._updating.add(task)
+        task.add_done_callback(self._updating.discard)
 
     async def _read(self, folder: str, suffix: str) -> None:
         wanted = True
@@ -88,9 +127,32 @@ class Projects:
         if not await asyncio.to_thread(project.takes, Path(folder), path):
             return
         async with self._lock(folder):
-            memory = await self._remember(folder, {path: text})
-        if memory is not None and memory.documents < self._documents.get(folder, 0):
+            await self._put(folder, {path: text})
+
+    async def _look_again(self, folder: str) -> None:
+        """At the files that changed in a folder."""
+        seen = 0
+        while len(self._changed[folder]) > seen:
+            seen = len(self._changed[folder])
+            await asyncio.sleep(SETTLED)
+        async with self._lock(folder):
+            paths = sorted(self._changed.pop(folder))
+            texts = await asyncio.to_thread(project.read_again, Path(folder), paths)
+            await self._put(folder, texts)
+            if gone := [path for path in paths if path not in texts]:
+                memory = await self._forget(folder, gone)
+                if memory is not None:
+                    self._documents[folder] = memory.documents
+
+    async def _put(self, folder: str, texts: Mapping[str, str]) -> None:
+        """Has texts remembered in place of earlier versions; the folder's lock is held."""
+        memory = await self._remember(folder, texts) if texts else None
+        if memory is None:
+            return
+        if memory.documents < self._documents.get(folder, 0):
             self.start_again()  # a shared server has lost what it knew
+        else:
+            self._documents[folder] = memory.documents
 
     def _lock(self, folder: str) -> asyncio.Lock:
         return self._locks.setdefault(folder, asyncio.Lock())

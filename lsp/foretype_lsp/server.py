@@ -42,6 +42,10 @@ def build(server: str | None, model: str) -> Adapter:
     def did_save(ls: Adapter, params: types.DidSaveTextDocumentParams) -> None:
         ls.saved(params.text_document.uri)
 
+    @adapter.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def did_change_watched_files(ls: Adapter, params: types.DidChangeWatchedFilesParams) -> None:
+        ls.files_changed([change.uri for change in params.changes])
+
     @adapter.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def did_change_configuration(
         ls: Adapter, params: types.DidChangeConfigurationParams

@@ -111,6 +111,21 @@ def test_a_saved_file_is_taken_where_it_would_be_read(tmp_path: Path) -> None:
     assert project.takes(repository / "out", "D.java")
 
 
+def test_files_are_read_again_as_they_would_be_read_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "_MAX_ARGUMENTS", 2)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    _write(tmp_path, A_java="a", B_java="b", src__C_java="c", build__D_java="d")
+    (tmp_path / ".gitignore").write_text("build/\n")
+    (tmp_path / ".env").write_text("TOKEN=x")
+    (tmp_path / "Link.java").symlink_to(tmp_path / "A.java")
+    (tmp_path / "Binary.java").write_bytes(b"\0")
+    names = ["B.java", "src/C.java", "build/D.java", ".env", "Link.java", "Binary.java", "E.java"]
+    assert project.read_again(tmp_path, names) == {"B.java": "b", "src/C.java": "c"}
+    assert project.read_again(tmp_path, []) == {}
+
+
 def test_a_large_tree_ends_and_reading_can_be_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,17 +131,30 @@ async def _editor(
     settings: Any = None,
     folder: Path = Path("/work/zoo"),
     models: Mapping[Path, str] | None = None,
+    watched: list[str] | None = None,
 ) -> AsyncGenerator[Editor]:
-    """`models` are folders in place of the one, and what they ask for beside `settings`."""
+    """`models` are folders in place of the one, and what they ask for beside `settings`. An
+    editor that watches files notes the patterns of those that it is asked to in `watched`."""
     client = make_test_lsp_client()
     client.set_configuration(settings, section="foretype")
     for path, model in (models or {}).items():
         own: dict[str, Any] = {**(settings or {}), "model": model}
         client.set_configuration(own, section="foretype", scope_uri=path.as_uri())
     folders = list(models) if models else [folder]
+
+    @client.feature(types.CLIENT_REGISTER_CAPABILITY)  # pyright: ignore[reportUntypedFunctionDecorator]
+    def register(params: types.RegistrationParams) -> None:  # pyright: ignore[reportUnusedFunction]
+        for registration in params.registrations:
+            options: Any = registration.register_options
+            assert watched is not None
+            watched.extend(watcher["globPattern"] for watcher in options["watchers"])
+
     await client.start_io(sys.executable, "-m", "foretype", "lsp", *map(str, arguments))
+    can_watch = types.DidChangeWatchedFilesClientCapabilities(watched is not None)
     capabilities = types.ClientCapabilities(
-        workspace=types.WorkspaceClientCapabilities(configuration=True),
+        workspace=types.WorkspaceClientCapabilities(
+            configuration=True, did_change_watched_files=can_watch
+        ),
         general=types.GeneralClientCapabilities(
             position_encodings=[types.PositionEncodingKind(encoding)]
         ),

@@ -200,6 +200,33 @@ async def test_what_other_files_of_the_folder_say_is_known_and_so_is_what_is_sav
                 await asyncio.sleep(0.05)
 
 
+async def test_what_happens_to_files_outside_the_editor_is_known(
+    editor_with: EditorWith, tiny_model: Path, tmp_path: Path
+) -> None:
+    zoo, new = tmp_path / "Zoo.java", tmp_path / "New.java"
+    zoo.write_text(40 * "quokkaWombat.platypusEchidna();\n")
+    uri, watched = (tmp_path / "Own.java").as_uri(), list[str]()
+    certain = {"confidence": 0}
+    async with editor_with(
+        "--model", tiny_model, folder=tmp_path, settings=certain, watched=watched
+    ) as editor:
+        editor.open("", uri=uri)
+        await editor.until_logged("1 .java files of")
+        assert watched == ["**/*.java"]
+        assert "platypus" in await _suggested(editor, uri, "quokkaWombat.")
+        new.write_text(40 * "bilbyNumbat.dingoBandicoot();\n")
+        zoo.unlink()
+        kind = types.FileChangeType
+        changes = [(new, kind.Created), (zoo, kind.Deleted)]
+        events = [types.FileEvent(path.as_uri(), what) for path, what in changes]
+        editor.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams(events))
+        async with asyncio.timeout(20):
+            while "dingo" not in await _suggested(editor, uri, "bilbyNumbat."):
+                await asyncio.sleep(0.05)
+            while "platypus" in await _suggested(editor, uri, "quokkaWombat."):
+                await asyncio.sleep(0.05)
+
+
 async def test_the_memory_of_the_folder_can_be_switched_off_and_on(
     editor_with: EditorWith, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,31 +19,90 @@ async def _showing(_: str) -> AsyncGenerator[None]:
     yield
 
 
+class Engine:
+    """What is remembered, by path."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self.watched: list[str] = []
+        self.projects = Projects(
+            self._remember, self._forget, self.watched.append, _showing, log=lambda _: None
+        )
+
+    async def _remember(self, folder: str, texts: Mapping[str, str]) -> WorkspaceMemory:
+        self.texts.update(texts)
+        return WorkspaceMemory(documents=len(self.texts))
+
+    async def _forget(self, folder: str, paths: Sequence[str]) -> WorkspaceMemory:
+        for path in paths:
+            self.texts.pop(path, None)
+        return WorkspaceMemory(documents=len(self.texts))
+
+    async def until(self, texts: Mapping[str, str]) -> None:
+        async with asyncio.timeout(30):
+            while self.texts != texts:
+                await asyncio.sleep(0.01)
+
+    async def at_rest(self) -> None:
+        async with asyncio.timeout(30):
+            await asyncio.gather(*self.projects._updating)  # pyright: ignore[reportPrivateUsage]
+
+
+def _document(path: Path, text: str) -> Document:
+    return Document(path.as_uri(), "java", 1, Encoding.Utf8, [text])
+
+
 async def test_a_saved_file_that_git_ignores_or_that_is_for_secrets_is_not_remembered(
     tmp_path: Path,
 ) -> None:
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / ".gitignore").write_text("Local.java\n")
-    remembered: dict[str, str] = {}
-
-    async def remember(folder: str, texts: Mapping[str, str]) -> WorkspaceMemory:
-        remembered.update(texts)
-        return WorkspaceMemory(documents=len(remembered))
-
-    projects = Projects(remember, _showing, log=lambda _: None)
-    folders = [tmp_path.as_uri()]
-    documents = {
-        name: Document((tmp_path / name).as_uri(), "java", 1, Encoding.Utf8, ["text"])
-        for name in ("A.java", "Local.java", "server.pem")
-    }
+    engine, folders = Engine(), [tmp_path.as_uri()]
+    documents = {n: _document(tmp_path / n, "text") for n in ("A.java", "Local.java", "server.pem")}
     for name, document in documents.items():
         (tmp_path / name).write_text("text")
-        projects.opened(document, folders)
+        engine.projects.opened(document, folders)
     for document in documents.values():
-        projects.saved(document, folders)
-    async with asyncio.timeout(30):
-        while not remembered:
-            await asyncio.sleep(0.01)
-        await asyncio.gather(*projects._saving)  # pyright: ignore[reportPrivateUsage]
-    assert remembered == {"A.java": "text"}
-    projects.stop()
+        engine.projects.saved(document, folders)
+    await engine.until({"A.java": "text"})
+    await engine.at_rest()
+    assert engine.texts == {"A.java": "text"}
+    engine.projects.stop()
+
+
+async def test_what_others_make_change_and_delete_is_followed(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text("Local.java\n")
+    for name in ("A.java", "B.java", "C.java"):
+        (tmp_path / name).write_text(f"old {name}")
+    engine, folders = Engine(), [tmp_path.as_uri()]
+    engine.projects.opened(_document(tmp_path / "A.java", ""), folders)
+    await engine.until({name: f"old {name}" for name in ("A.java", "B.java", "C.java")})
+    (tmp_path / "B.java").write_text("new")
+    (tmp_path / "C.java").rename(tmp_path / "D.java")
+    (tmp_path / "Local.java").write_text("secret")
+    (tmp_path / "notes.txt").write_text("text")
+    names = ("B.java", "C.java", "D.java", "Local.java", "notes.txt", "gone/E.java")
+    for name in names:  # editors tell of them in as many messages as they like
+        engine.projects.changed([(tmp_path / name).as_uri()], folders)
+    await engine.at_rest()
+    assert engine.texts == {"A.java": "old A.java", "B.java": "new", "D.java": "old C.java"}
+    engine.projects.stop()
+
+
+async def test_a_folder_that_nothing_was_opened_in_is_of_no_interest(tmp_path: Path) -> None:
+    (tmp_path / "A.java").write_text("text")
+    engine = Engine()
+    engine.projects.changed([(tmp_path / "A.java").as_uri()], [tmp_path.as_uri()])
+    await engine.at_rest()
+    assert not engine.texts
+
+
+async def test_the_editor_is_asked_once_for_the_changes_of_files_with_an_ending(
+    tmp_path: Path,
+) -> None:
+    engine, folders = Engine(), [(tmp_path / name).as_uri() for name in ("one", "two")]
+    for name in ("one/A.java", "one/B.java", "two/A.java", "two/A.kt"):
+        engine.projects.opened(_document(tmp_path / name, ""), folders)
+    assert engine.watched == [".java", ".kt"]
+    engine.projects.stop()
