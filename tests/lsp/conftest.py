@@ -18,7 +18,8 @@ from lsprotocol import types
 from pytest_lsp import LanguageClient, make_test_lsp_client
 
 from foretype.v1 import completion_pb2 as pb
-from foretype.v1 import completion_pb2_grpc
+from foretype.v1 import completion_pb2_grpc, workspace_pb2_grpc
+from foretype.v1 import workspace_pb2 as workspace
 
 URI = "file:///work/zoo/src/Gorilla0.java"
 
@@ -182,9 +183,10 @@ def editor_with() -> EditorWith:
 
 
 _Servicer: Any = completion_pb2_grpc.CompletionServicer  # its stub asks for every method
+_WorkspaceServicer: Any = workspace_pb2_grpc.WorkspaceServicer
 
 
-class FakeServer(_Servicer):
+class FakeServer(_Servicer, _WorkspaceServicer):
     """A server whose answers and speed the test decides."""
 
     def __init__(self, address: str) -> None:
@@ -194,6 +196,7 @@ class FakeServer(_Servicer):
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.cancelled = asyncio.Semaphore(0)
+        self.forgot = asyncio.Event()
 
     async def Complete(self, request: pb.CompleteRequest, context: Any) -> pb.CompleteResponse:  # noqa: N802
         self.requests.append(request)
@@ -204,6 +207,13 @@ class FakeServer(_Servicer):
             raise
         return pb.CompleteResponse(candidates=[pb.Candidate(text=text) for text in self.answers])
 
+    async def Status(self, request: Any, context: Any) -> workspace.StatusResponse:  # noqa: N802
+        return workspace.StatusResponse()
+
+    async def Forget(self, request: Any, context: Any) -> workspace.ForgetResponse:  # noqa: N802
+        self.forgot.set()
+        return workspace.ForgetResponse()
+
     async def until_asked(self, count: int) -> None:
         async with asyncio.timeout(30):
             while len(self.requests) < count:
@@ -213,6 +223,7 @@ class FakeServer(_Servicer):
     async def running(self) -> AsyncGenerator[Self]:
         server = grpc.aio.server()
         completion_pb2_grpc.add_CompletionServicer_to_server(self, server)
+        workspace_pb2_grpc.add_WorkspaceServicer_to_server(self, server)
         servicer = cast(Any, health).aio.HealthServicer()
         await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

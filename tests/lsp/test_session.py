@@ -166,6 +166,20 @@ async def test_a_slow_engine_is_not_waited_for(editor: Editor, fake_server: Fake
         assert await editor.inline(0, 5) == []
 
 
+async def test_what_was_found_in_a_memory_that_is_forgotten_meanwhile_is_not_shown_again(
+    editor: Editor, fake_server: FakeServer
+) -> None:
+    fake_server.may_answer.clear()
+    asked = editor.open(SHORT).asking(0, 5)
+    await fake_server.until_asked(1)
+    await editor.set(memory=False)
+    await asyncio.wait_for(fake_server.forgot.wait(), 30)
+    fake_server.may_answer.set()
+    assert await asked
+    assert await editor.inline(0, 5) == ["getName()"]
+    assert len(fake_server.requests) == 2
+
+
 async def test_closing_the_document_gives_its_requests_up(
     editor: Editor, fake_server: FakeServer
 ) -> None:
