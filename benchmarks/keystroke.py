@@ -60,11 +60,7 @@ class Jump:
     reading: float
     read_bytes: float
     search: float
-
-    @property
-    def rest(self) -> float:
-        """On the way, and waiting for the server's one thread."""
-        return self.whole - self.reading - self.search
+    rest: float  # on the way, and waiting for the server's one thread
 
 
 @dataclass(frozen=True)
@@ -236,7 +232,8 @@ async def _jump(typist: OverGrpc, prefix: str, suffix: str) -> list[Jump]:
         began = perf_counter()
         answer = await typist.answer(prefix[:at] + TYPED[: len(TYPED) // 2], prefix[at:] + suffix)
         whole, parts = (perf_counter() - began) * 1e3, answer.timings
-        jumps.append(Jump(whole, parts.read_ms, parts.read_bytes, parts.search_ms))
+        rest = whole - parts.read_ms - parts.search_ms
+        jumps.append(Jump(whole, parts.read_ms, parts.read_bytes, parts.search_ms, rest))
     return jumps
 
 

@@ -240,12 +240,14 @@ class Client:
             memory = answer.memory
         return memory
 
-    def forget(self, workspace: str, paths: Sequence[str] = ()) -> WorkspaceMemory:
+    def forget(
+        self, workspace: str, paths: Sequence[str] = (), timeout: float | None = None
+    ) -> WorkspaceMemory:
         """Takes texts out of a workspace's memory, all where none is named. Raises
         ForetypeError."""
         request = ForgetRequest(workspace=workspace, paths=paths)
         with _errors(self.address):
-            return self._workspace.Forget(request, timeout=self._timeout).memory
+            return self._workspace.Forget(request, timeout=timeout or self._timeout).memory
 
     def workspace_memory(self, workspace: str) -> WorkspaceMemory:
         """How large a workspace's memory is. Raises ForetypeError."""
@@ -369,11 +371,14 @@ class AsyncClient:
                 memory = (await call).memory
         return memory
 
-    async def forget(self, workspace: str, paths: Sequence[str] = ()) -> WorkspaceMemory:
+    async def forget(
+        self, workspace: str, paths: Sequence[str] = (), timeout: float | None = None
+    ) -> WorkspaceMemory:
         """As `Client.forget`. Raises ForetypeError."""
         request = ForgetRequest(workspace=workspace, paths=paths)
         with _errors(self.address):
-            return (await self._workspace.Forget(request, timeout=self._timeout)).memory
+            call = self._workspace.Forget(request, timeout=timeout or self._timeout)
+            return (await call).memory
 
     async def workspace_memory(self, workspace: str) -> WorkspaceMemory:
         """How large a workspace's memory is. Raises ForetypeError."""

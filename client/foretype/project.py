@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -55,29 +55,37 @@ def takes(root: Path, name: str) -> bool:
     return bool(_taken(root, [name]))
 
 
-def read_again(root: Path, names: Iterable[str]) -> dict[str, str]:
-    """The texts, by path, of those of these files in a folder that `read` would read, whatever
-    their ending: what was deleted, for example, has none."""
-    paths = list(names)
-    texts: dict[str, str] = {}
-    for start in range(0, len(paths), _MAX_ARGUMENTS):
-        for name in _taken(root, paths[start : start + _MAX_ARGUMENTS]):
-            text = _text(root / name)
-            if text is not None and _is_valid(name):
-                texts[name] = text
-    return texts
+def read_again(root: Path, names: Sequence[str]) -> dict[str, str | None]:
+    """The texts of some files of a folder, by path, and None for those that are gone or that
+    `read` would not read. Of files that are there and not fit, or beyond the bounds, or that
+    git did not say anything of, nothing."""
+    found: dict[str, str | None] = {}
+    size = 0
+    for start in range(0, len(names), _MAX_ARGUMENTS):
+        some = names[start : start + _MAX_ARGUMENTS]
+        there = [name for name in some if (root / name).is_file()]
+        taken = _taken(root, there)
+        for name in some:
+            if name not in there or (taken is not None and name not in taken):
+                found[name] = None
+            elif taken is not None and (text := _text(root / name)) is not None:
+                size += len(text.encode())
+                if size <= MAX_BYTES and _is_valid(name):
+                    found[name] = text
+    return found
 
 
-def _taken(root: Path, names: Sequence[str]) -> Sequence[str]:
-    """Those that `read` reads, if they are fit."""
-    fit = [name for name in names if not is_for_secrets(PurePath(name).name)]
-    if not fit:
+def _taken(root: Path, names: Sequence[str]) -> Sequence[str] | None:
+    """Those that `read` reads, if they are fit; None where git failed."""
+    allowed = [name for name in names if not is_for_secrets(PurePath(name).name)]
+    if not allowed:
         return []
-    if found := _git_files(root, *fit):
-        return found
+    listed = _listed(root, *allowed)
+    if listed:
+        return listed
     if _git_files(root) is not None:
-        return []
-    return [name for name in fit if not any(part[0] == "." for part in PurePath(name).parts)]
+        return listed
+    return [name for name in allowed if not any(part[0] == "." for part in PurePath(name).parts)]
 
 
 def read(
@@ -120,17 +128,22 @@ def _paths(root: Path) -> Iterator[Path]:
         yield path
 
 
-def _git_files(root: Path, *names: str) -> list[str] | None:
-    """What git tracks or would track there, of `names` or of all; None where there is no
-    repository, or no git, or a repository around the folder that ignores all of it."""
+def _git_files(root: Path) -> list[str] | None:
+    """What git tracks or would track there; None where there is no repository, or no git, or a
+    repository around the folder that ignores all of it."""
+    found = _listed(root)
+    return found if found or (root / ".git").exists() else None
+
+
+def _listed(root: Path, *names: str) -> list[str] | None:
+    """What git tracks or would track there, of `names` or of all; None where it cannot tell."""
     command = [*GIT, "--literal-pathspecs", "-C", str(root), "ls-files", "-z"]
     command += ["--cached", "--others", "--exclude-standard", "--deduplicate", "--", *names]
     try:
         listing = subprocess.run(command, capture_output=True, check=True, timeout=20).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    found = sorted(os.fsdecode(name) for name in listing.split(b"\0") if name)
-    return found if found or (root / ".git").exists() else None
+    return sorted(os.fsdecode(name) for name in listing.split(b"\0") if name)
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 from foretype.client import Document as Message
 from foretype.client import Limits
 from foretype.v1 import completion_pb2 as pb
+from foretype.v1.workspace_pb2 import WorkspaceMemory
 from foretype_lsp import settings
 from foretype_lsp.documents import Document, place_in_workspace
 from foretype_lsp.engines import Engines
@@ -101,7 +102,7 @@ class Adapter(LanguageServer):
         self._projects: Projects | None = None
         self._settled = asyncio.Event()  # the settings are known
         self._due = 0.0  # when they should be, by the event loop's clock
-        self._forgetting: list[asyncio.Task[None]] = []
+        self._forgetting: list[asyncio.Task[Any]] = []
         self._initial_options: Any = None
         self._pushed: Any = None  # settings, by an editor that cannot be asked for them
         self._models: dict[str, str] = {}  # that are asked for, by folder
@@ -116,7 +117,7 @@ class Adapter(LanguageServer):
         self._due = asyncio.get_running_loop().time() + SETTINGS_TIMEOUT
         self._engines = Engines(*self._engine_of, self, self._remembers_nothing)
         self._projects = Projects(
-            self._engines.remember, self._engines.forget, self._watch_files, self._showing, self.log
+            self._engines.remember, self._forget, self._watch_files, self._showing, self.log
         )
         if os.name == "posix":
             loop = asyncio.get_running_loop()
@@ -223,7 +224,9 @@ class Adapter(LanguageServer):
         changes = workspace and workspace.did_change_watched_files
         if changes and changes.dynamic_registration and _NO_PATTERN.fullmatch(suffix):
             method = types.WORKSPACE_DID_CHANGE_WATCHED_FILES
-            watchers = [types.FileSystemWatcher(f"**/*{suffix}")]
+            # Of a folder that is deleted editors tell alone, not of the files in it.
+            deleted = types.FileSystemWatcher("**/*", types.WatchKind.Delete)
+            watchers = [types.FileSystemWatcher(f"**/*{suffix}"), deleted]
             options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
             registering = self._register(f"files{suffix}", method, options, "files change")
             self._background.append(asyncio.create_task(registering))
@@ -246,18 +249,19 @@ class Adapter(LanguageServer):
 
     def _forget_projects(self) -> None:
         assert self._projects is not None
-        assert self._engines is not None
         folders = self._projects.folders
         self._projects.stop()
         for folder in folders:
-            self._forgetting.append(asyncio.create_task(self._forget(self._engines, folder)))
+            self._forgetting.append(asyncio.create_task(self._forget(folder)))
 
-    async def _forget(self, engines: Engines, folder: str) -> None:
+    async def _forget(self, folder: str, paths: Sequence[str] = ()) -> WorkspaceMemory | None:
         """What was asked for before it is forgotten may have been found in that memory: it is
         not shown again."""
-        await engines.forget(folder)
+        assert self._engines is not None
+        memory = await self._engines.forget(folder, paths)
         self._forgotten += 1
         self._shown.clear()
+        return memory
 
     def opened(self, uri: str) -> None:
         """Has the files around a document remembered."""

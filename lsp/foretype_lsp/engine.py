@@ -136,10 +136,10 @@ class Engine:
 
     async def forget(self, workspace: str, paths: Sequence[str] = ()) -> WorkspaceMemory | None:
         """Takes texts out of a workspace's memory, all where none is named; what is in it then.
-        None where there is no engine."""
+        None where there is no engine, or it does not do so."""
         if self._client is not None:
             with suppress(ForetypeError):  # what is lost is forgotten too
-                return await self._client.forget(workspace, paths)
+                return await self._client.forget(workspace, paths, REMEMBER_TIMEOUT)
         return None
 
     async def keep_up(self) -> None:

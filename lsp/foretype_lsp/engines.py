@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import PurePath
-from typing import Protocol
+from typing import Any, Protocol
 
 from foretype.client import Document, Limits
 from foretype.v1.workspace_pb2 import WorkspaceMemory
@@ -51,7 +51,7 @@ class Engines:
         self._models: dict[str, str] = {}  # by folder
         self._engines: dict[str, Engine] = {}  # by model
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._others: set[asyncio.Task[None]] = set()  # that are nobody's concern
+        self._others: set[asyncio.Task[Any]] = set()  # that are nobody's concern
         self._comparing: asyncio.Task[None] | None = None
         self._stopped = False  # what was asked before and comes later starts nothing any more
         self._told: set[tuple[str, str]] = set()  # folders whose model the server has not
@@ -74,7 +74,7 @@ class Engines:
         changed = {f for f in before | self._models if before.get(f) != self._models.get(f)}
         for folder in changed & before.keys() - {""}:
             if (earlier := self._engines.get(before[folder])) is not None:
-                self._in_background(asyncio.create_task(_forget(earlier, folder)))
+                self._in_background(asyncio.create_task(earlier.forget(folder)))
         self._remembers_nothing(lambda folder: folder in changed & self._models.keys())
 
     def _start_and_end(self) -> None:
@@ -143,7 +143,7 @@ class Engines:
         task.cancel()
         self._in_background(task)
 
-    def _in_background(self, task: asyncio.Task[None]) -> None:
+    def _in_background(self, task: asyncio.Task[Any]) -> None:
         self._others.add(task)
         task.add_done_callback(self._others.discard)
 
@@ -165,7 +165,3 @@ class Engines:
                     f"foretype: {PurePath(folder).name} asks for the model {model!r}, but the"
                     f" server at {address} answers with its own, {served!r}"
                 )
-
-
-async def _forget(engine: Engine, folder: str) -> None:
-    await engine.forget(folder)

@@ -37,7 +37,8 @@ class Projects:
         showing: Showing,
         log: Callable[[str], None],
     ) -> None:
-        """`watch` is told the endings of files whose changes are of interest, each once."""
+        """`watch` is told the endings of files whose changes are of interest, each once; beside
+        these it is of interest what is deleted, for that may be a folder."""
         self._remember = remember
         self._forget = forget
         self._watch = watch
@@ -48,7 +49,8 @@ class Projects:
         self._changed: dict[str, set[str]] = {}  # paths by folder, not yet looked at
         self._updating: set[asyncio.Task[None]] = set()
         self._locks: dict[str, asyncio.Lock] = {}  # by folder: what is sent later is newer
-        self._documents: dict[str, int] = {}  # by folder: in its memory, as far as is known
+        self._paths: dict[str, set[str]] = {}  # by folder: of what was given
+        self._documents: dict[str, int] = {}  # and how many of these were in its memory then
 
     @property
     def folders(self) -> set[str]:
@@ -74,11 +76,11 @@ class Projects:
             self._in_background(self._update(folder, path, text))
 
     def changed(self, uris: Iterable[str], folders: list[str]) -> None:
-        """Files were made, changed or deleted: what is remembered of them is what is there once
-        no more have for a moment."""
+        """Files were made, changed or deleted, or folders deleted: what is remembered of them is
+        what is there once no more have for a moment."""
         for uri in uris:
             folder, path = place_in_workspace(uri, folders)
-            if (folder, PurePath(path).suffix) not in self._reading:
+            if folder not in self.folders:
                 continue
             if folder not in self._changed:
                 self._changed[folder] = set()
@@ -116,6 +118,7 @@ class Projects:
         finally:
             wanted = False
         if memory is not None:
+            self._paths[folder] = self._paths.get(folder, set()) | files.texts.keys()
             self._documents[folder] = memory.documents
             left_out = files.left_out + memory.left_out
             more = f"; {left_out} left out" if left_out else ""
@@ -130,29 +133,46 @@ class Projects:
             await self._put(folder, {path: text})
 
     async def _look_again(self, folder: str) -> None:
-        """At the files that changed in a folder."""
+        """At the files of a folder that changed, and those in folders that did."""
         seen = 0
         while len(self._changed[folder]) > seen:
             seen = len(self._changed[folder])
             await asyncio.sleep(SETTLED)
         async with self._lock(folder):
-            paths = sorted(self._changed.pop(folder))
-            texts = await asyncio.to_thread(project.read_again, Path(folder), paths)
-            await self._put(folder, texts)
-            if gone := [path for path in paths if path not in texts]:
+            paths = sorted(self._concerned(folder, self._changed.pop(folder)))
+            found = await asyncio.to_thread(project.read_again, Path(folder), paths)
+            known = self._paths.get(folder, set())
+            # What is gone makes room for what is new.
+            if gone := [path for path, text in found.items() if text is None and path in known]:
                 memory = await self._forget(folder, gone)
-                if memory is not None:
-                    self._documents[folder] = memory.documents
+                known.difference_update(gone)
+                self._note(folder, memory, self._documents.get(folder, 0) - len(gone))
+            await self._put(folder, {p: text for p, text in found.items() if text is not None})
+
+    def _concerned(self, folder: str, changed: set[str]) -> set[str]:
+        """The paths of files that may be remembered, where these changed."""
+        files = {path for path in changed if (folder, PurePath(path).suffix) in self._reading}
+        within = {
+            path
+            for path in self._paths.get(folder, set())
+            if any(parent.as_posix() in changed for parent in PurePath(path).parents)
+        }
+        return files | within
 
     async def _put(self, folder: str, texts: Mapping[str, str]) -> None:
         """Has texts remembered in place of earlier versions; the folder's lock is held."""
-        memory = await self._remember(folder, texts) if texts else None
+        if texts:
+            memory = await self._remember(folder, texts)
+            self._paths.setdefault(folder, set()).update(texts)
+            self._note(folder, memory, self._documents.get(folder, 0))
+
+    def _note(self, folder: str, memory: WorkspaceMemory | None, expected: int) -> None:
+        """How much is in a folder's memory now, where as much was to be expected at least."""
         if memory is None:
             return
-        if memory.documents < self._documents.get(folder, 0):
+        self._documents[folder] = memory.documents
+        if memory.documents + memory.left_out < expected:
             self.start_again()  # a shared server has lost what it knew
-        else:
-            self._documents[folder] = memory.documents
 
     def _lock(self, folder: str) -> asyncio.Lock:
         return self._locks.setdefault(folder, asyncio.Lock())

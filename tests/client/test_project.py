@@ -115,15 +115,27 @@ def test_files_are_read_again_as_they_would_be_read_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(project, "_MAX_ARGUMENTS", 2)
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    _write(tmp_path, A_java="a", B_java="b", src__C_java="c", build__D_java="d")
-    (tmp_path / ".gitignore").write_text("build/\n")
-    (tmp_path / ".env").write_text("TOKEN=x")
-    (tmp_path / "Link.java").symlink_to(tmp_path / "A.java")
-    (tmp_path / "Binary.java").write_bytes(b"\0")
+    root = tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", root], check=True)
+    _write(root, A_java="a", B_java="b", src__C_java="c", build__D_java="d")
+    (root / ".gitignore").write_text("build/\n")
+    (root / ".env").write_text("TOKEN=x")
+    (root / "Link.java").symlink_to(root / "A.java")
+    (root / "Binary.java").write_bytes(b"\0")
     names = ["B.java", "src/C.java", "build/D.java", ".env", "Link.java", "Binary.java", "E.java"]
-    assert project.read_again(tmp_path, names) == {"B.java": "b", "src/C.java": "c"}
-    assert project.read_again(tmp_path, []) == {}
+    texts = {"B.java": "b", "src/C.java": "c"}
+    not_to_be_read = dict.fromkeys(["build/D.java", ".env", "E.java"])
+    # What is there and not fit stays as it was.
+    assert project.read_again(root, names) == texts | not_to_be_read
+    assert project.read_again(root, []) == {}
+    # Nor is anything said of what git says nothing of.
+    _write(tmp_path, Other_java="x")
+    assert project.read_again(root, ["../Other.java", "A.java"]) == {}
+    monkeypatch.setattr(project, "MAX_BYTES", 1)
+    assert project.read_again(root, ["A.java", "B.java", "E.java"]) == {
+        "A.java": "a",
+        "E.java": None,
+    }
 
 
 def test_a_large_tree_ends_and_reading_can_be_given_up(

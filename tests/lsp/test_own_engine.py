@@ -212,7 +212,7 @@ async def test_what_happens_to_files_outside_the_editor_is_known(
     ) as editor:
         editor.open("", uri=uri)
         await editor.until_logged("1 .java files of")
-        assert watched == ["**/*.java"]
+        assert watched == ["**/*.java", "**/*"]
         assert "platypus" in await _suggested(editor, uri, "quokkaWombat.")
         new.write_text(40 * "bilbyNumbat.dingoBandicoot();\n")
         zoo.unlink()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from foretype.v1.workspace_pb2 import WorkspaceMemory
 from foretype_lsp.documents import Document
 from foretype_lsp.positions import Encoding
-from foretype_lsp.projects import Projects
+from foretype_lsp.projects import SETTLED, Projects
 
 
 @asynccontextmanager
@@ -24,12 +27,14 @@ class Engine:
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
+        self.told = 0  # times that something was to be remembered
         self.watched: list[str] = []
         self.projects = Projects(
             self._remember, self._forget, self.watched.append, _showing, log=lambda _: None
         )
 
     async def _remember(self, folder: str, texts: Mapping[str, str]) -> WorkspaceMemory:
+        self.told += 1
         self.texts.update(texts)
         return WorkspaceMemory(documents=len(self.texts))
 
@@ -88,6 +93,68 @@ async def test_what_others_make_change_and_delete_is_followed(tmp_path: Path) ->
     await engine.at_rest()
     assert engine.texts == {"A.java": "old A.java", "B.java": "new", "D.java": "old C.java"}
     engine.projects.stop()
+
+
+async def test_many_changes_are_one(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.java" for number in range(20)]
+    engine, folders = Engine(), [tmp_path.as_uri()]
+    engine.projects.opened(_document(tmp_path / "A.java", ""), folders)
+    async with asyncio.timeout(30):
+        while not engine.told:
+            await asyncio.sleep(0.01)
+    for path in paths:
+        path.write_text("text")
+        engine.projects.changed([path.as_uri()], folders)
+        await asyncio.sleep(0.01)
+    await engine.at_rest()
+    assert (len(engine.texts), engine.told) == (20, 2)
+    engine.projects.stop()
+
+
+async def test_of_a_folder_that_is_gone_nothing_is_remembered(tmp_path: Path) -> None:
+    """Editors tell of it alone, and not of what was in it."""
+    for name in ("A.java", "zoo/B.java", "zoo/cage/C.java", "zoos/D.java"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("text")
+    engine, folders = Engine(), [tmp_path.as_uri()]
+    engine.projects.opened(_document(tmp_path / "A.java", ""), folders)
+    await engine.until(
+        dict.fromkeys(["A.java", "zoo/B.java", "zoo/cage/C.java", "zoos/D.java"], "text")
+    )
+    shutil.rmtree(tmp_path / "zoo")
+    engine.projects.changed([(tmp_path / "zoo").as_uri()], folders)
+    await engine.at_rest()
+    assert engine.texts == {"A.java": "text", "zoos/D.java": "text"}
+    engine.projects.stop()
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+async def test_a_server_that_has_lost_what_it_knew_is_told_all_again(
+    tmp_path: Path, deleted: bool
+) -> None:
+    names = ("A.java", "B.java", "C.java")
+    for name in names:
+        (tmp_path / name).write_text("text")
+    engine, folders = Engine(), [tmp_path.as_uri()]
+    engine.projects.opened(_document(tmp_path / "A.java", ""), folders)
+    await engine.until(dict.fromkeys(names, "text"))
+    engine.texts.clear()
+    if deleted:
+        (tmp_path / "C.java").unlink()
+    engine.projects.changed([(tmp_path / "C.java").as_uri()], folders)
+    await engine.until(dict.fromkeys(names[:2] if deleted else names, "text"))
+    engine.projects.stop()
+
+
+async def test_what_changed_is_not_looked_at_once_all_is_to_be_forgotten(tmp_path: Path) -> None:
+    engine, folders = Engine(), [tmp_path.as_uri()]
+    engine.projects.opened(_document(tmp_path / "A.java", ""), folders)
+    (tmp_path / "A.java").write_text("text")
+    engine.projects.changed([(tmp_path / "A.java").as_uri()], folders)
+    await asyncio.sleep(0)
+    engine.projects.stop()
+    await asyncio.sleep(2 * SETTLED)
+    assert not engine.told
 
 
 async def test_a_folder_that_nothing_was_opened_in_is_of_no_interest(tmp_path: Path) -> None:

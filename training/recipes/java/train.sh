@@ -67,8 +67,8 @@ foretype train "$lang" "$spring"/spring-{core,beans,context,expression,jdbc,mess
     "${root[libcommons-jxpath-java]}" "${root[picocli]}" "${root[jcommander]}" "${root[cglib]}" \
     "${root[libreflections-java]}" "${root[libhamcrest-java]}" --include '*.java' \
     --out projects --language java --base memory/model --config "$recipes/6-projects.toml"
-# Seven projects stay apart, for validation and as examples. (Step 7 ran on a corpus of its own, in
-# which a project might have 8 % of all characters.)
+# Seven projects stay apart, for validation and as examples. Step 7 reads a corpus of its own, in
+# which a project may have 8 % of all characters.
 kept_apart=({bnd,derby,groovy,hikaricp,joptsimple,lucene8,openjpa})
 fifty=(
     libcommons-lang3-java libcommons-codec-java libcommons-collections4-java
@@ -81,7 +81,9 @@ fifty=(
     bouncycastle closure-compiler android-platform-frameworks-base libpicocontainer-java jmock2
     jline3 joptsimple hikaricp args4j opencsv httpcomponents-client maven lucene8
 )
-python "$recipes/corpus.py" fifty --cache . --only "$(IFS=,; echo "${fifty[*]}")"
+sed 's/^largest_share = [0-9.]*/largest_share = 0.08/' "$recipes/corpus.toml" > fifty.toml
+python "$recipes/corpus.py" fifty --cache . --manifest fifty.toml \
+    --only "$(IFS=,; echo "${fifty[*]}")"
 python "$recipes/corpus.py" corpus --cache .
 mkdir apart
 mv "${kept_apart[@]/#/corpus/}" apart
