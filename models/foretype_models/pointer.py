@@ -4,8 +4,9 @@ The network spells a word letter by letter, and what it has not learned to spell
 at the first. But which of the names before it is that stands at such a place, its state knows
 well. So where a word may begin, a query made of the hidden state is compared with the keys of
 the words before, each made of the state before that word and of the one after it; the words
-whose keys suit it have their shares of a second distribution, beside the network's own. How
-much of each is right a gate says at first, and then each letter, by Bayes' rule.
+whose keys suit it, and whose first letter the network expects, have their shares of a second
+distribution, beside the network's own. How much of each is right a gate says at first, and then
+each letter, by Bayes' rule.
 
 (Vinyals et al. 2015, "Pointer networks"; Merity et al. 2017, "Pointer sentinel mixture
 models"; of code Li et al. 2018, "Code completion with neural attention and pointer networks".
@@ -40,7 +41,7 @@ LONGEST = 32
 LEAST = 0.02
 """Where a word is less probable than that, it is not asked which."""
 DISTANCES = 12
-"""Classes of distances, by powers of two, that have a bias of their own."""
+"""Classes of distances, by powers of two: how much a near word suits depends on the query too."""
 
 IS_WORD = np.zeros(alphabet.SIZE, dtype=np.bool_)
 """The bytes of words; no control symbol is one."""
@@ -48,13 +49,21 @@ IS_WORD[: alphabet.BYTES] = [alphabet.is_word(byte) for byte in range(alphabet.B
 BEGINS = IS_WORD.copy()
 """Those that one may begin with: what begins with a digit is none."""
 BEGINS[ord("0") : ord("9") + 1] = False
+LETTER = np.cumsum(BEGINS) - 1
+"""The number of a symbol among those that a word may begin with."""
 
 _IS_WORD, _BEGINS = IS_WORD.tolist(), BEGINS.tolist()
 _BEGINS_AT, _OTHERS_AT = np.flatnonzero(BEGINS), np.flatnonzero(~IS_WORD)
+_CLASSES = np.log2(np.arange(WINDOW + SEALED, 0, -1)).astype(np.int64).clip(max=DISTANCES - 1)
 _LEAST_SHARE = 1e-3  # of the pointer, below which it is given up within a word
 _MOST = 1 - 1e-6  # so that the network is never left out
 _SURE = 30.0  # of the gate's output: what is less is no less
-SCALED = 0.2  # what the gate sees of the scores, by this
+SCALED = 0.2  # what the gate is told, by this
+TOLD = 5
+"""Numbers that the gate is told beside the hidden state: of the scores the entropy of the weights,
+the logarithm of their sum and the largest; of the first letter the entropy and the largest."""
+UNLIKELY = -12.0
+"""Of a first letter; what is less likely is no less."""
 _TINY = 1e-30
 
 
@@ -90,6 +99,7 @@ class Pointed:
     letters: npt.NDArray[np.intp]  # that may come next, rising
     likely: Probabilities  # how probable each is by the pointer,
     mixed: Probabilities  # and in all
+    first: Floats | None = None  # where a word may begin, see `first_letters`
 
     def share(self, symbol: int) -> float:
         """Of the pointer, once the symbol has come."""
@@ -100,7 +110,8 @@ class Pointed:
 
     @property
     def nbytes(self) -> int:
-        return self.letters.nbytes + self.likely.nbytes + self.mixed.nbytes
+        parts = [self.letters, self.likely, self.mixed, self.first]
+        return sum(part.nbytes for part in parts if part is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +147,12 @@ def shapes(hidden: int, width: int, gate: int) -> dict[str, tuple[int, ...]]:
         "after": (hidden, width),
         "query_bias": (width,),
         "near": (DISTANCES,),
+        "near_query": (DISTANCES, width),
+        "first": (1,),
         "gate": (hidden, gate),
+        "gate_told": (TOLD, gate),
         "gate_bias": (gate,),
-        "gate_output": (gate + 3,),
+        "gate_output": (gate + TOLD,),
         "gate_output_bias": (1,),
     }
 
@@ -151,17 +165,14 @@ class Pointer:
     before: Floats  # the key's part of the state before a word
     after: Floats  # and of the one after it
     query_bias: Floats
-    near: Floats  # the bias of each class of distances
+    near: Floats  # the bias of each class of distances,
+    near_query: Floats  # and a part of the keys of all words in it
+    first: Floats  # how much a word's score owes to its first letter
     gate: Floats  # (hidden, gate)
+    gate_told: Floats  # and of what it is told beside the state
     gate_bias: Floats
-    gate_output: Floats  # of these, and of three numbers that tell how the scores are spread
+    gate_output: Floats  # of these, and once more of what it is told
     gate_output_bias: Floats
-
-    @cached_property
-    def near_each(self) -> Floats:
-        """The bias of each word before, the nearest last."""
-        distances = np.arange(WINDOW + SEALED, 0, -1)
-        return self.near[np.minimum(np.log2(distances).astype(np.int64), DISTANCES - 1)]
 
     @cached_property
     def _of_hidden(self) -> Floats:
@@ -264,8 +275,8 @@ class _Following:
             width = self._pointer.width
             self._word = bytes((symbol,))
             self._key = self._pointer.projected(self._hidden)[width : 2 * width].copy()
-            if self._pointed is not None:
-                letters, weights, share = self._choice()
+            if self._pointed is not None and self._pointed.first is not None:
+                letters, weights, share = self._choice(self._pointed.first)
                 self._possible = Possible(letters, weights, 0, share)
                 self._narrow(symbol)
 
@@ -321,12 +332,13 @@ class _Following:
         word = float(np.exp(log_probs[_BEGINS_AT]).sum())
         if word < LEAST or not (self._sealed or self._words):
             return log_probs
-        letters, weights, share = self._choice()
+        first = first_letters(log_probs, word)
+        letters, weights, share = self._choice(first)
         expected = log_probs.copy()
         expected[_BEGINS_AT] += math.log(1 - share)
         pointed = np.bincount(letters[:, 0], weights)
         begun = np.flatnonzero(pointed)
-        return self._with(expected, begun, share * word * pointed[begun])
+        return self._with(expected, begun, share * word * pointed[begun], first)
 
     def _word_goes_on(self, log_probs: Floats, possible: Possible) -> Floats:
         share = possible.share
@@ -341,17 +353,28 @@ class _Following:
         return self._with(expected, following, likely)
 
     def _with(
-        self, expected: Floats, letters: npt.NDArray[np.intp], likely: Probabilities
+        self,
+        expected: Floats,
+        letters: npt.NDArray[np.intp],
+        likely: Probabilities,
+        first: Floats | None = None,
     ) -> Floats:
         """With what is pointed at, so likely, beside what the network alone expects."""
         mixed = np.exp(expected[letters]) + likely
         expected[letters] = np.log(mixed)
-        self._pointed = Pointed(letters, likely, mixed)
+        self._pointed = Pointed(letters, likely, mixed, first)
         return expected
 
-    def _choice(self) -> Choice:
+    def _choice(self, first: Floats) -> Choice:
         assert self._hidden is not None
-        return _choice(self._pointer, self._sealed, self._words, self._hidden.tobytes())
+        state, letters = self._hidden.tobytes(), first.tobytes()
+        return _choice(self._pointer, self._sealed, self._words, state, letters)
+
+
+def first_letters(log_probs: Floats, word: float) -> Floats:
+    """How probable each letter is that a word may begin with, given that one does, which is as
+    probable as `word`: the logarithms, in the order of BEGINS."""
+    return np.maximum(log_probs[_BEGINS_AT] - np.float32(math.log(word)), np.float32(UNLIKELY))
 
 
 def _last_run(symbols: Symbols) -> int:
@@ -367,7 +390,11 @@ Choice = tuple[npt.NDArray[np.uint8], Floats, float]
 
 @lru_cache(maxsize=32)
 def _choice(
-    pointer: Pointer, sealed: tuple[Words, ...], words: Words | None, state: bytes
+    pointer: Pointer,
+    sealed: tuple[Words, ...],
+    words: Words | None,
+    state: bytes,
+    first_letters: bytes,
 ) -> Choice:
     """Before a word; asked for again when it begins."""
     width = pointer.width
@@ -377,17 +404,22 @@ def _choice(
         parts.append((words.keys.astype(np.float32), words.letters))
     keys = np.concatenate([keys for keys, _ in parts])
     letters = np.concatenate([letters for _, letters in parts])
-    scores = keys @ (projected[:width] + pointer.query_bias)
-    scores += pointer.near_each[-len(scores) :]
+    query = projected[:width] + pointer.query_bias
+    scores = keys @ query
+    scores += (pointer.near + pointer.near_query @ query)[_CLASSES[-len(scores) :]]
+    first = np.frombuffer(first_letters, np.float32)
+    scores += (pointer.first * first)[LETTER[letters[:, 0]]]
     largest = float(scores.max())
     weights = np.exp(scores - largest)
     total = float(weights.sum())
     weights /= total
     log_total = largest + math.log(total)
     spread = log_total - float(weights @ scores)  # the entropy of the weights
-    seen = np.tanh(projected[3 * width :] + pointer.gate_bias)
-    told = np.append(seen, np.float32(SCALED) * np.array((spread, log_total, largest), np.float32))
-    gate = float(pointer.gate_output @ told) + float(pointer.gate_output_bias[0])
+    unsure = -float(np.exp(first) @ first)
+    told = np.array((spread, log_total, largest, unsure, first.max()), np.float32)
+    told *= np.float32(SCALED)
+    seen = np.tanh(projected[3 * width :] + told @ pointer.gate_told + pointer.gate_bias)
+    gate = float(pointer.gate_output @ np.append(seen, told)) + float(pointer.gate_output_bias[0])
     return letters, weights, min(1 / (1 + math.exp(-max(gate, -_SURE))), _MOST)
 
 

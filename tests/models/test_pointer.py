@@ -116,20 +116,25 @@ def test_a_word_is_as_probable_as_the_pointer_and_the_network_say_together(word:
     at = len(before) - 1
     spans = [(0, 3), (4, 7), (10, 14), (16, 20)]  # the first has nothing before it
     keys = np.array([key[start - 1] + after[end - 1] for start, end in spans[1:]])
-    near = POINTER.near[[1, 1, 0]]  # three, two and one word before
-    scores = keys.astype(np.float16).astype(np.float64) @ (query[at] + POINTER.query_bias) + near
+    asked = query[at] + POINTER.query_bias
+    near = (POINTER.near + POINTER.near_query @ asked)[[1, 1, 0]]  # three, two and one word before
+    probs = np.exp(log_probs.astype(np.float64))
+    begins = probs[at, BEGINS].sum()
+    first = np.log(np.where(BEGINS, probs[at] / begins, 1))
+    scores = keys.astype(np.float16).astype(np.float64) @ asked + near
+    scores += POINTER.first[0] * first[[text[start] for start, _ in spans[1:]]]
     weights = np.exp(scores) / np.exp(scores).sum()
-    total = math.log(np.exp(scores).sum())
-    told = np.array([-(weights * np.log(weights)).sum(), total, scores.max()]) * pointer.SCALED
-    seen = np.concatenate((np.tanh(gate[at] + POINTER.gate_bias), told))
+    spread, total = -(weights * np.log(weights)).sum(), math.log(np.exp(scores).sum())
+    unsure, likeliest = -(np.exp(first) * first)[BEGINS].sum(), first[BEGINS].max()
+    told = np.array([spread, total, scores.max(), unsure, likeliest]) * pointer.SCALED
+    seen = np.tanh(gate[at] + told @ POINTER.gate_told + POINTER.gate_bias)
+    seen = np.concatenate((seen, told))
     share = 1 / (1 + math.exp(-(POINTER.gate_output @ seen + POINTER.gate_output_bias[0])))
     pointed = sum(
         weight
         for weight, (start, end) in zip(weights, spans[1:], strict=True)
         if text[start:end] == word
     )
-    probs = np.exp(log_probs.astype(np.float64))
-    begins = probs[at, BEGINS].sum()
     ends = probs[at + len(word), ~IS_WORD].sum()
     letters = math.prod(probs[at + n, letter] for n, letter in enumerate(word))
     expected = (1 - share) * letters / begins * ends + share * pointed

@@ -1,19 +1,24 @@
 """A pointer is learned from files that a network was not trained on, and is worth it."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from foretype_models import alphabet, bundle
+from foretype_models import alphabet, bundle, pointer
 from foretype_models.inputs import Memories
 from foretype_models.memory import Answers, answers
-from foretype_models.pointer import BEGINS, IS_WORD
+from foretype_models.pointer import BEGINS, IS_WORD, NOTHING
 from foretype_models.runtime import Runtime
+from foretype_training import pointing
 from foretype_training.bundling import with_pointer
 from foretype_training.corpus import SourceFile
 from foretype_training.errors import TrainingError
@@ -71,6 +76,39 @@ def test_what_it_is_compared_with_is_what_the_network_says_of_words(stranger: Ru
     begins = np.log(np.exp(log_probs[start - 1])[BEGINS].sum())
     assert one.words == 1
     assert one.bits_before == pytest.approx(-(letters + ends - begins) / np.log(2), rel=1e-4)
+
+
+def test_what_is_learned_is_what_the_engine_computes(
+    stranger: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a word, given that there is one, by a pointer all of whose numbers count, and which is
+    never given up for what it costs."""
+    monkeypatch.setattr(pointer, "LEAST", 0)
+    monkeypatch.setattr(pointer, "_LEAST_SHARE", 1e-30)
+    torch.manual_seed(1)
+    net = pointing._Net(stranger.architecture.hidden_size)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    file = SourceFile("Zoo.java", b"\n" + b"".join(file.text for file in FILES[:4]))
+    [read] = pointing._read(stranger, [file], [file], "file")
+    with torch.no_grad():
+        learned = -net.eval().nats(read).numpy()
+    symbols = alphabet.encode_file(file.path, file.text)
+    own = Answers(answers(stranger.architecture.ngrams, symbols)[:, None])
+    run = stranger.run(symbols[:, None], stranger.initial_state(), Memories(file=own))
+    text = slice(len(alphabet.encode_path(file.path)), None)  # nothing in the path is pointed at
+    symbols, alone, hidden = symbols[text], run.log_probs[text, 0], run.hidden[text, 0]
+    mixed, _ = net.pointer().follow(symbols, alone, hidden, NOTHING)
+    computed: list[float] = []
+    for word in re.finditer(rb"[A-Za-z]\w*", file.text):
+        letters = sum(mixed[at - 1, symbols[at]] for at in range(*word.span()))
+        ends = np.log(np.exp(mixed[word.end() - 1, ~IS_WORD]).sum())
+        begins = np.log(np.exp(alone[word.start() - 1, BEGINS]).sum())
+        computed.append(float(letters + ends - begins))
+    counted = learned > -25  # what is less is not told apart
+    assert counted.sum() > 40
+    np.testing.assert_allclose(np.array(computed[1:])[counted], learned[counted], rtol=1e-2)
 
 
 def test_too_few_files(stranger: Runtime) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from foretype_models import pointer
 from foretype_models.alphabet import Symbols
-from foretype_models.pointer import BEGINS, DISTANCES, IS_WORD, Pointer
+from foretype_models.pointer import BEGINS, DISTANCES, IS_WORD, LETTER, TOLD, UNLIKELY, Pointer
 from foretype_models.runtime import Runtime
 from foretype_training.corpus import SourceFile
 from foretype_training.errors import TrainingError
@@ -45,11 +45,13 @@ class _Read:
     before: Tensor  # hidden states, float16 (words, hidden)
     after: Tensor
     spelled: Tensor  # the log-probability of each, given that there is a word
+    first: Tensor  # and of what may be its first letter, float16 (words, letters)
+    letter: Tensor  # the number of the one that is
 
     def parts(self) -> Iterator[_Read]:
+        tensors = [vars(self)[field.name] for field in fields(self)]
         for start in range(0, len(self.words), TOGETHER):
-            part = slice(start, start + TOGETHER)
-            yield _Read(self.words[part], self.before[part], self.after[part], self.spelled[part])
+            yield _Read(*(tensor[start : start + TOGETHER] for tensor in tensors))
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,11 @@ class _Net(nn.Module):
         self.before = nn.Linear(hidden, WIDTH, bias=False)
         self.after = nn.Linear(hidden, WIDTH, bias=False)
         self.near = nn.Parameter(torch.zeros(DISTANCES))
+        self.near_query = nn.Parameter(torch.zeros(DISTANCES, WIDTH))
+        self.first = nn.Parameter(torch.zeros(1))
         self.gate = nn.Linear(hidden, GATE)
-        self.gate_output = nn.Linear(GATE + 3, 1)
+        self.gate_told = nn.Linear(TOLD, GATE, bias=False)
+        self.gate_output = nn.Linear(GATE + TOLD, 1)
         with torch.no_grad():
             # States that are alike suit one another, to begin with.
             self.before.weight.copy_(self.query.weight)
@@ -144,14 +149,17 @@ class _Net(nn.Module):
         before, after = read.before.float(), read.after.float()
         if self.training:
             before = functional.dropout(before, DROPOUT)
-        scores = self._scores(before, after)
+        first = read.first.float()[1:]
+        scores = self._scores(before, after) + self.first * first[:, read.letter]
         log_weights = torch.log_softmax(scores, -1)
         same = read.words[1:, None] == read.words[None, :]
         pointed = torch.logsumexp(log_weights.masked_fill(~same, -1e4), -1).clamp(min=-30)
         spread = -(log_weights.exp() * log_weights.clamp(min=-50)).sum(-1)
-        told = torch.stack((spread, torch.logsumexp(scores, -1), scores.amax(-1)), -1)
-        seen = torch.tanh(self.gate(before[1:]))
-        gate = self.gate_output(torch.cat((seen, pointer.SCALED * told), -1))[:, 0]
+        unsure = -(first.exp() * first).sum(-1)
+        told = (spread, torch.logsumexp(scores, -1), scores.amax(-1), unsure, first.amax(-1))
+        told = pointer.SCALED * torch.stack(told, -1)
+        seen = torch.tanh(self.gate(before[1:]) + self.gate_told(told))
+        gate = self.gate_output(torch.cat((seen, told), -1))[:, 0]
         by_pointer = functional.logsigmoid(gate) + pointed
         by_network = functional.logsigmoid(-gate) + read.spelled[1:]
         return -torch.logaddexp(by_pointer, by_network)
@@ -161,9 +169,11 @@ class _Net(nn.Module):
         numbers = torch.arange(len(before))
         distance = numbers[1:, None] - numbers[None, :]
         classes = torch.log2(distance.clamp(min=1).float()).long().clamp(max=DISTANCES - 1)
-        keys = self.before(before) + self.after(after)
-        scores = self.query(before[1:]) @ keys.T / WIDTH**0.5 + self.near[classes]
-        return scores.masked_fill((distance <= 0) | (distance > pointer.WINDOW), -1e9)
+        keys, query = self.before(before) + self.after(after), self.query(before[1:]) / WIDTH**0.5
+        near = (self.near + query @ self.near_query.T).gather(1, classes)
+        return (query @ keys.T + near).masked_fill(
+            (distance <= 0) | (distance > pointer.WINDOW), -1e9
+        )
 
     def pointer(self) -> Pointer:
         scale = WIDTH**-0.5
@@ -173,6 +183,9 @@ class _Net(nn.Module):
             "before": self.before.weight.T,
             "after": self.after.weight.T,
             "near": self.near,
+            "near_query": self.near_query,
+            "first": self.first,
+            "gate_told": self.gate_told.weight.T,
             "gate": self.gate.weight.T,
             "gate_bias": self.gate.bias,
             "gate_output": self.gate_output.weight[0],
@@ -215,6 +228,7 @@ class _File:
         self._hidden: list[npt.NDArray[np.float16]] = []
         self._own: list[npt.NDArray[np.float32]] = []  # of the symbol after each position
         self._begins: list[npt.NDArray[np.float32]] = []  # that a word begins there
+        self._first: list[npt.NDArray[np.float16]] = []  # where one does, of each first letter
         self._ends_there: list[npt.NDArray[np.float32]] = []
         self._at = 0
 
@@ -230,7 +244,11 @@ class _File:
         log_probs, self._at = log_probs[: len(targets)], at + len(targets)
         probs = np.exp(log_probs)
         self._own.append(log_probs[np.arange(len(targets)), targets])
-        self._begins.append(np.log(probs[:, BEGINS].sum(axis=1) + _TINY))
+        begins = np.log(probs[:, BEGINS].sum(axis=1) + _TINY)
+        self._begins.append(begins)
+        starts = self._starts[(self._starts > at) & (self._starts <= self._at)] - 1 - at
+        first = log_probs[starts][:, BEGINS] - begins[starts, None]
+        self._first.append(np.maximum(first, UNLIKELY).astype(np.float16))
         self._ends_there.append(np.log(probs[:, ~IS_WORD].sum(axis=1) + _TINY))
         wanted = self._wanted[(self._wanted >= at) & (self._wanted < self._at)] - at
         self._hidden.append(hidden[wanted].astype(np.float16))
@@ -253,4 +271,6 @@ class _File:
             torch.from_numpy(hidden[before]),
             torch.from_numpy(hidden[after]),
             torch.from_numpy(spelled.astype(np.float32)),
+            torch.from_numpy(np.concatenate(self._first)),
+            torch.from_numpy(LETTER[self._symbols[starts]]),
         )
