@@ -118,7 +118,7 @@ class Projects:
         finally:
             wanted = False
         if memory is not None:
-            self._paths[folder] = self._paths.get(folder, set()) | files.texts.keys()
+            self._paths.setdefault(folder, set()).update(files.texts)
             self._documents[folder] = memory.documents
             left_out = files.left_out + memory.left_out
             more = f"; {left_out} left out" if left_out else ""

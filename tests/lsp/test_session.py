@@ -17,6 +17,16 @@ pytestmark = pytest.mark.e2e
 SHORT = "a.get"
 
 
+async def _waiting(
+    editor: Editor, fake_server: FakeServer
+) -> asyncio.Future[list[types.InlineCompletionItem]]:
+    """A request that has reached the server, which keeps its answer back."""
+    fake_server.may_answer.clear()
+    asked = editor.open(SHORT).asking(0, 5)
+    await fake_server.until_asked(1)
+    return asked
+
+
 async def test_both_kinds_of_completion_are_offered(editor: Editor) -> None:
     assert editor.capabilities.inline_completion_provider == types.InlineCompletionOptions()
     assert editor.capabilities.completion_provider is not None
@@ -98,9 +108,7 @@ async def test_a_cancelled_request_is_cancelled_in_the_engine(
 
 
 async def test_the_latest_request_wins(editor: Editor, fake_server: FakeServer) -> None:
-    fake_server.may_answer.clear()
-    earlier = editor.open(SHORT).asking(0, 5)
-    await fake_server.until_asked(1)
+    earlier = await _waiting(editor, fake_server)
     editor.type(0, 5, "N")
     latest = editor.asking(0, 6)
     assert list(await earlier) == []
@@ -126,9 +134,7 @@ async def test_a_popup_and_an_inline_request_leave_each_other_alone(
 async def test_an_answer_for_an_older_text_is_dropped(
     editor: Editor, fake_server: FakeServer
 ) -> None:
-    fake_server.may_answer.clear()
-    asked = editor.open(SHORT).asking(0, 5)
-    await fake_server.until_asked(1)
+    asked = await _waiting(editor, fake_server)
     editor.type(0, 5, "X")
     await editor.inline(9, 9, uri="file:///never/opened.java")  # so the change has arrived
     fake_server.may_answer.set()
@@ -138,9 +144,7 @@ async def test_an_answer_for_an_older_text_is_dropped(
 async def test_an_answer_holds_when_what_it_suggests_was_typed_meanwhile(
     editor: Editor, fake_server: FakeServer
 ) -> None:
-    fake_server.may_answer.clear()
-    asked = editor.open(SHORT).asking(0, 5)
-    await fake_server.until_asked(1)
+    asked = await _waiting(editor, fake_server)
     editor.type(0, 5, "Na")
     await editor.inline(9, 9, uri="file:///never/opened.java")
     fake_server.may_answer.set()
@@ -169,9 +173,7 @@ async def test_a_slow_engine_is_not_waited_for(editor: Editor, fake_server: Fake
 async def test_what_was_found_in_a_memory_that_is_forgotten_meanwhile_is_not_shown_again(
     editor: Editor, fake_server: FakeServer
 ) -> None:
-    fake_server.may_answer.clear()
-    asked = editor.open(SHORT).asking(0, 5)
-    await fake_server.until_asked(1)
+    asked = await _waiting(editor, fake_server)
     await editor.set(memory=False)
     await asyncio.wait_for(fake_server.forgot.wait(), 30)
     fake_server.may_answer.set()
@@ -183,9 +185,7 @@ async def test_what_was_found_in_a_memory_that_is_forgotten_meanwhile_is_not_sho
 async def test_closing_the_document_gives_its_requests_up(
     editor: Editor, fake_server: FakeServer
 ) -> None:
-    fake_server.may_answer.clear()
-    asked = editor.open(SHORT).asking(0, 5)
-    await fake_server.until_asked(1)
+    asked = await _waiting(editor, fake_server)
     document = types.TextDocumentIdentifier(URI)
     editor.client.text_document_did_close(types.DidCloseTextDocumentParams(document))
     assert list(await asked) == []

@@ -22,6 +22,7 @@ from foretype_models import inputs
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import CLASSES, Ngrams, confidence_class
+from foretype_models.memory import run_starts
 
 FOLDS = 8
 MIN_COUNT = 2
@@ -130,20 +131,15 @@ def _counts_by_fold(
     """The distinct pairs, sorted, and how often each stands in each fold: (pairs, FOLDS)."""
     keys = pairs * np.uint64(FOLDS) + folds
     keys.sort()
-    first = _firsts(keys)
+    first = np.flatnonzero(run_starts(keys))
     times = np.diff(np.append(first, len(keys)))
     distinct = keys[first]
     sorted_pairs = distinct // np.uint64(FOLDS)
-    starts = _firsts(sorted_pairs)
+    starts = np.flatnonzero(run_starts(sorted_pairs))
     rows = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(distinct))))
     counts = np.zeros((len(starts), FOLDS), dtype=np.int32)
     counts[rows, (distinct % np.uint64(FOLDS)).astype(np.int64)] = times
     return sorted_pairs[starts], counts
-
-
-def _firsts(ordered: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
-    """Where each of the different values first stands."""
-    return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))[: len(ordered)]
 
 
 def _most_frequent(
@@ -155,7 +151,7 @@ def _most_frequent(
     """The table of contexts that were seen `min_count` times; of equals the first symbol wins."""
     if not len(contexts):
         return Ngrams.empty()
-    starts = _firsts(contexts)
+    starts = np.flatnonzero(run_starts(contexts))
     total = np.add.reduceat(counts, starts)
     best = np.maximum.reduceat(counts, starts)
     sizes = np.diff(np.append(starts, len(contexts)))
