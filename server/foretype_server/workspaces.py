@@ -58,7 +58,7 @@ class _Others:
         table = self.table.ngrams
         if not len(table.contexts):
             return np.zeros(contexts.shape, dtype=np.int64)
-        at = np.minimum(np.searchsorted(table.contexts, contexts), len(table.contexts) - 1)
+        at = table.places(contexts)
         known = (table.contexts[at] == contexts) & (self.table.owners[at] != self.file)
         return np.where(known, table.predictions[at].astype(np.int64) + 1, 0)
 

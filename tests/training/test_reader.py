@@ -9,17 +9,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretype_models import alphabet
+from foretype_models import alphabet, inputs
 from foretype_models.architecture import Architecture
-from foretype_models.inputs import Ngrams
+from foretype_models.inputs import Memories, Ngrams
+from foretype_models.memory import TextMemory
 from foretype_models.network import Network
 from foretype_models.runtime import Runtime
 from foretype_training.bundling import Identity, make_bundle
 from foretype_training.corpus import SourceFile, sample, symbols
 from foretype_training.measure import bits_per_character as measured_bits
 from foretype_training.measure import measure
-from foretype_training.reader import TEMPERATURES, bits_per_character, calibrate
+from foretype_training.ngrams import count
+from foretype_training.reader import TEMPERATURES, Reader, bits_per_character, calibrate
 from foretype_training.texts import Text
+from foretype_training.windows import Lanes
 
 JAVA = (Path(__file__).parent / "Inventory.java").read_bytes()
 FILES = [
@@ -29,6 +32,53 @@ FILES = [
 ]
 EMPTY = Ngrams.empty()
 TEXTS = [Text(file, EMPTY) for file in symbols(FILES)]
+
+
+READING = Architecture(embedding_size=8, hidden_size=16, layers=2, ngrams=(2, 3))
+
+
+def _table(text: bytes) -> Ngrams:
+    [file] = symbols([SourceFile("Other.java", text)])
+    return count(READING, [file, file], Ngrams.empty(), [0, 1], min_count=1).table
+
+
+def test_texts_are_read_window_by_window_as_at_once() -> None:
+    """Each with its table and its memories, side by side and one after the other."""
+    torch.manual_seed(3)
+    network = Network(READING).eval()
+    table, project = _table(JAVA[300:900]), _table(JAVA[800:2000])
+    long, deep, short = symbols(FILES)
+    texts = [
+        Text(long, table, project, own_memory=True),
+        Text(deep, table, own_memory=True),
+        Text(short, table, project),
+        Text(long[:300], EMPTY),
+        Text(deep, EMPTY, project),
+    ]
+    expected = [_at_once(network, text) for text in texts]
+    reader, read = Reader(network, texts, lanes=2), 0
+    for window in Lanes([text.symbols for text in texts], 2, length=16, seed=None, epochs=1):
+        with torch.no_grad():
+            logits = reader.logits(window, "fp32")
+        files: list[int] = window.files.tolist()
+        for lane, file in enumerate(files):
+            if file >= 0:
+                of_text = expected[file][window.offsets[lane] :][: len(logits)]
+                torch.testing.assert_close(logits[: len(of_text), lane], of_text)
+                read += len(of_text)
+    assert read == sum(map(len, expected))
+
+
+def _at_once(network: Network, text: Text) -> torch.Tensor:
+    """The logits after each symbol but the last, which nothing follows."""
+    length = len(text.symbols) - 1
+    own = TextMemory(READING.ngrams, text.symbols).along(0, length) if text.own_memory else None
+    start = inputs.initial_context(READING, 1)
+    memories = Memories(text.project, own)
+    lane = text.symbols[:length, None]
+    rows, _ = inputs.encode(READING, text.table, start, lane, memories)
+    with torch.no_grad():
+        return network(torch.from_numpy(rows), network.initial_state(1))[0][:, 0]
 
 
 def _network(sureness: float) -> Network:

@@ -40,7 +40,7 @@ def measure(trainer: Trainer, validation: Sequence[Text], has_base: bool) -> Pac
     texts = [_beginning(text) for text in validation[:_READ]]
     share = sum(len(text.symbols) for text in validation) / sum(len(t.symbols) for t in texts)
     reading = _seconds(lambda: bits_per_character(trainer.network, texts, trainer.precision))
-    calibrating = _seconds(lambda: calibrate(trainer.network, texts))
+    calibrating = _seconds(lambda: calibrate(trainer.network, texts, trainer.precision))
     settled = 1 + (len(BASE_SHARES) if has_base else 0)
     return Pace(step, reading * share, settled * calibrating * share)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from foretype_models import inputs, memory
-from foretype_models.alphabet import END_OF_FILE, Symbols
-from foretype_models.inputs import Found, Memories
+from foretype_models.alphabet import END_OF_FILE
+from foretype_models.architecture import Architecture
+from foretype_models.inputs import Memories, Rows
 from foretype_models.memory import Answers
 from foretype_models.network import Network, State, detach
 from foretype_training.distributed import ALONE, Forward, Processes
@@ -44,9 +46,8 @@ class Reader:
         self.network = network
         self._forward = forward or network
         self._texts = texts
-        self._answers: dict[int, Found] = {}  # of the own memories of the texts being read
+        self._encoded: dict[int, npt.NDArray[np.unsignedinteger[Any]]] = {}  # texts being read
         self.state: State = network.initial_state(lanes)
-        self.context: Symbols = inputs.initial_context(network.architecture, lanes)
 
     def loss(self, window: Window, precision: Precision) -> Tensor:
         """The sum of the nats of the window's targets, a scalar."""
@@ -58,8 +59,6 @@ class Reader:
         if window.starts.any():
             starts = torch.from_numpy(window.starts).to(device)[:, None]
             self.state = tuple(s.masked_fill(starts, 0) for s in self.state)
-            fresh = inputs.initial_context(self.network.architecture, len(window.starts))
-            self.context = np.where(window.starts, fresh, self.context)
         rows = torch.from_numpy(self._rows(window)).to(device)
         with _autocast(device, precision):
             logits, state = self._forward(rows, self.state)
@@ -70,48 +69,43 @@ class Reader:
         """Goes on with some of the lanes alone."""
         kept = torch.from_numpy(lanes).to(self.state[0].device)
         self.state = tuple(s[kept] for s in self.state)
-        self.context = self.context[:, lanes]
 
-    def _rows(self, window: Window) -> inputs.Rows:
+    def _rows(self, window: Window) -> Rows:
         """What the network reads in this window, each lane with what its text is read with."""
-        architecture = self.network.architecture
-        self._recall(window)
-        shape = (*window.symbols.shape, inputs.features(architecture))
+        self._encode(window)
+        shape = (*window.symbols.shape, inputs.features(self.network.architecture))
         rows = np.zeros(shape, dtype=np.int64)
-        context = self.context.copy()
         files: list[int] = window.files.tolist()
         for lane, file in enumerate(files):
             if file >= 0:
-                text, own = self._texts[file], self._answers.get(file)
-                rest = None if own is None else own[window.offsets[lane] :]
-                rows[:, [lane]], context[:, [lane]] = inputs.encode(
-                    architecture,
-                    text.table,
-                    self.context[:, [lane]],
-                    window.symbols[:, [lane]],
-                    Memories(text.project, rest if rest is None else _answers(rest, len(rows))),
-                )
-        self.context = context
+                own = self._encoded[file][window.offsets[lane] :][: len(rows)]
+                rows[: len(own), lane] = own
         return rows
 
-    def _recall(self, window: Window) -> None:
-        """Has the answers of the texts' own memories ready, of those of the window alone."""
+    def _encode(self, window: Window) -> None:
+        """Has the rows of the texts of the window ready, and of no others: whole texts are
+        looked up at once, which takes a fraction of the time of windows."""
         files: set[int] = {file for file in window.files.tolist() if file >= 0}
-        lengths = self.network.architecture.ngrams
-        self._answers = {
-            file: self._answers[file]
-            if file in self._answers
-            else memory.answers(lengths, self._texts[file].symbols)
+        architecture = self.network.architecture
+        self._encoded = {
+            file: self._encoded[file]
+            if file in self._encoded
+            else _rows(architecture, self._texts[file])
             for file in files
-            if self._texts[file].own_memory
         }
 
 
-def _answers(found: Found, rows: int) -> Answers:
-    """The answers for so many rows of one lane; none beyond the text's end."""
-    padded = np.zeros((rows, 1, found.shape[1]), dtype=np.int64)
-    padded[: len(found), 0] = found[:rows]
-    return Answers(padded)
+def _rows(architecture: Architecture, text: Text) -> npt.NDArray[np.unsignedinteger[Any]]:
+    """What a network reads of a text: (symbols, features), as small as the numbers allow."""
+    own = memory.answers(architecture.ngrams, text.symbols) if text.own_memory else None
+    rows, _ = inputs.encode(
+        architecture,
+        text.table,
+        inputs.initial_context(architecture, 1),
+        text.symbols[:, None],
+        Memories(text.project, None if own is None else Answers(own[:, None])),
+    )
+    return rows[:, 0].astype(np.min_scalar_type(inputs.rows(architecture)))
 
 
 def _nats(logits: Tensor, window: Window) -> Tensor:
@@ -170,7 +164,11 @@ class Calibration:
 
 
 def calibrate(
-    network: Network, texts: Sequence[Text], lanes: int = 32, processes: Processes = ALONE
+    network: Network,
+    texts: Sequence[Text],
+    precision: Precision = "fp32",
+    lanes: int = 32,
+    processes: Processes = ALONE,
 ) -> Calibration:
     """Finds the temperature that suits `texts` best, of which each of `processes` reads some.
 
@@ -178,7 +176,7 @@ def calibrate(
     others (Guo et al. 2017, "On calibration of modern neural networks").
     """
     nats, count = [0.0] * len(TEMPERATURES), 0
-    for window, logits in _read(network, _share(texts, processes), "fp32", lanes):
+    for window, logits in _read(network, _share(texts, processes), precision, lanes):
         targets = torch.from_numpy(window.targets).to(logits.device)
         counted = targets != IGNORED
         logits, targets = logits[counted], targets[counted]

@@ -162,7 +162,6 @@ class Trainer:
             checkpoint.tensors[f"state.{i}"][self._own].to(self.device)
             for i in range(len(self._reader.state))
         )
-        self._reader.context = checkpoint.tensors["context"][:, self._own].numpy()
         torch.set_rng_state(checkpoint.tensors["rng"])
         self._lanes.seek(**progress["lanes"])
         self.precision = progress["precision"]  # of the machine it began on
@@ -235,7 +234,6 @@ class Trainer:
             **{f"best.{k}": v for k, v in self._best.items()},
             **{f"adam.{k}": v for k, v in _moments(self._optimizer).items()},
             **{f"state.{i}": gathered(s, 0) for i, s in enumerate(self._reader.state)},
-            "context": gathered(torch.from_numpy(self._reader.context), 1),
             "rng": rng_state(),
         }
         progress = {
@@ -324,8 +322,9 @@ class Trainer:
         return chosen, calibration
 
     def _calibrated(self, share: float) -> Calibration:
+        """In the precision of the run: to choose among shares and temperatures takes no more."""
         self._load_mixed(share)
-        return calibrate(self.network, self._validation, processes=self._processes)
+        return calibrate(self.network, self._validation, self.precision, processes=self._processes)
 
     def _load_mixed(self, share: float) -> None:
         base = self._base.weights if self._base else self._best
