@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foretype_models import bundle, registry
+from foretype_models import bundle, heap, registry
 from foretype_models.bundle import Bundle
 from foretype_models.inputs import Ngrams
 from foretype_training import history, languages
@@ -91,7 +91,7 @@ def run(options: Options) -> None:
     with ExitStack() as folder:
         with joined() as processes:
             plan = processes.first(lambda: _begin(options, folder, processes))
-            with stops_on_signals() as stopped:
+            with heap.keeping_what_is_freed(), stops_on_signals() as stopped:
                 trainer = _trainer(plan, processes)
                 trained = _train(trainer, stopped)
             speed = throughput(trainer, trained.rate, processes)
