@@ -249,7 +249,7 @@ def test_a_broken_configuration_is_refused(
 def test_a_base_that_does_not_fit_is_refused(code: Path, whole: Path, tmp_path: Path) -> None:
     out, base = tmp_path / "run", tmp_path / "base"
     config = tmp_path / "config.toml"
-    config.write_text("[architecture]\nhidden_size = 17\n")
+    config.write_text("[architecture]\nhidden_size = 15\n")
     given = (code / "zoo", "--out", out, "--base", whole / "model", "--config", config)
     assert "another architecture" in _refused(code, *given)
     shutil.copytree(whole / "model", base)

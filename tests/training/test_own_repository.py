@@ -103,6 +103,18 @@ def test_mostly_java_goes_on_from_the_model_and_is_installed_where_it_is_better(
     assert read_corpus([repository]).sha256() == made.training["data"]["sha256"]
 
 
+def test_a_base_may_become_wider(home: Path, repository: Path) -> None:
+    (repository / "config.toml").write_text(_FEW + "[architecture]\nhidden_size = 72\n")
+    said = _trained(home, repository)
+    assert "going on from tiny" in said
+    assert " is better than tiny" in said
+    made = bundle.load(repository / "runs" / "my-zoo" / "model")
+    assert made.description.architecture.hidden_size == 72
+    pointer = made.pointer()
+    assert pointer is not None
+    assert len(pointer.query) == 72
+
+
 def test_another_language_begins_from_nothing_and_is_installed(
     home: Path, repository: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from foretype_models import registry
@@ -12,6 +11,7 @@ from foretype_models.runtime import Runtime
 from foretype_training import trainer
 from foretype_training.display import say
 from foretype_training.errors import InputError
+from foretype_training.growth import fits, grow
 from foretype_training.settings import Config, default_settings, for_base, load_config
 
 
@@ -61,24 +61,18 @@ def configuration(path: Path | None, characters: int, base: Bundle | None, gpu: 
     if base is not None:
         defaults = for_base(defaults, base.description.architecture)
     config = load_config(path, defaults) if path else Config(defaults)
-    if base is not None and not _goes_on(config.settings.architecture, base):
+    if base is not None and not fits(base.description.architecture, config.settings.architecture):
         raise InputError(
             f"{path} asks for another architecture than that of the base"
-            f" {base.description.name!r}, which is kept; leave [architecture] out, or go on from"
-            f" no model with --base {registry.NO_MODEL}"
+            f" {base.description.name!r}, which may become wider and read memories, no more;"
+            f" leave [architecture] out, or go on from no model with --base {registry.NO_MODEL}"
         )
     return config
 
 
-def _goes_on(architecture: Architecture, base: Bundle) -> bool:
-    """Whether a base's weights fit: its architecture, which may come to read memories."""
-    own = base.description.architecture
-    return architecture == own or architecture == replace(own, memory=True)
-
-
 def weights(bundle: Bundle, architecture: Architecture) -> trainer.Base:
-    """What to go on from with this architecture, the bundle's own but that it may read
-    memories too. Raises InputError where the weights are not what the description says."""
+    """What to go on from with this architecture, into which the bundle's own grows. Raises
+    InputError where the weights are not what the description says."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -90,6 +84,5 @@ def weights(bundle: Bundle, architecture: Architecture) -> trainer.Base:
     expected = trainer.shapes(description.architecture)
     if {name: weight.shape for name, weight in weights.items()} != expected:
         raise InputError(f"{WEIGHTS} of {description.name!r} does not fit its architecture")
-    if architecture.memory and not description.architecture.memory:
-        weights = trainer.with_memory(weights, architecture)
+    weights = grow(weights, description.architecture, architecture)
     return trainer.Base(description.version, weights)

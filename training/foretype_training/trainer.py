@@ -10,18 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from foretype_models import inputs
 from foretype_models.architecture import Architecture
-from foretype_models.inputs import confidence_class
 from foretype_models.network import Network
 from foretype_training.checkpoint import Checkpoint, load_checkpoint, rng_state, save_checkpoint
 from foretype_training.distributed import ALONE, Processes
 from foretype_training.errors import InputError, TrainingError
-from foretype_training.ngrams import MIN_COUNT
 from foretype_training.reader import (
     BITS,
     Calibration,
@@ -380,24 +376,6 @@ def shapes(architecture: Architecture) -> dict[str, torch.Size]:
     """Of a network's weights, by name."""
     with torch.device("meta"):
         return {name: w.shape for name, w in Network(architecture).state_dict().items()}
-
-
-def with_memory(weights: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
-    """Weights that read no memory, extended for one: it answers like the table at first.
-
-    Contexts that were seen once, which no table holds, begin as those that were seen more
-    often and always followed by the same.
-    """
-    old = weights["embedding.weight"]
-    new = torch.zeros(inputs.rows(architecture), old.shape[1])
-    new[: len(old)] = old
-    for length in range(len(architecture.ngrams)):
-        once, often = (
-            inputs.prediction_rows(length, confidence_class(np.array(n), np.array(n)))
-            for n in (1, MIN_COUNT)
-        )
-        new[once] = old[often]
-    return {**weights, "embedding.weight": new}
 
 
 def parameters(architecture: Architecture) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from foretype_models import bundle, heap, registry
 from foretype_models.bundle import Bundle
 from foretype_models.inputs import Ngrams
+from foretype_models.pointer import Pointer
 from foretype_training import history, languages
 from foretype_training.corpus import Corpus, SourceFile, Split, read_corpus, split
 from foretype_training.display import duration, say, tracking
@@ -255,7 +256,7 @@ def _finish(plan: _Plan, trained: Trained, options: Options, speed: Throughput |
         identity,
         held_out,
         lambda t: say(f"  {t}"),
-        plan.base and plan.base.pointer(),
+        _pointer(plan),
     )
     bundle.save(made, plan.out / MODEL)  # whatever comes between now and the comparison's end
     comparison = compare(plan.base, made, held_out, plan.corpus.files)
@@ -265,6 +266,13 @@ def _finish(plan: _Plan, trained: Trained, options: Options, speed: Throughput |
     show(comparison)
     say(f"the report is {plan.out / 'report.md'}")
     _install(plan.out / MODEL, comparison, trained.finished, wanted=options.install)
+
+
+def _pointer(plan: _Plan) -> Pointer | None:
+    from foretype_training.growth import grow_pointer
+
+    pointer = plan.base and plan.base.pointer()
+    return pointer and grow_pointer(pointer, plan.settings.architecture.hidden_size)
 
 
 def _with(made: Bundle, comparison: Comparison) -> Bundle:
