@@ -62,7 +62,9 @@ class FileMemories:
             memory = TextMemory(self._lengths, _symbols(origin, first, text))
         else:
             followed, memory = known
-            if followed != text:
+            if followed.startswith(text):
+                text = followed  # what it knows beyond counts for no position in the text
+            else:
                 memory.follow(_symbols(origin, first, text))
         self._texts[key] = text, memory
         while len(self._texts) > 1 and self._nbytes > self._capacity:
