@@ -10,6 +10,9 @@ from typing import Literal, Protocol
 from foretype_server.boundaries import Progress
 from foretype_server.states import Snapshot
 
+AT_ONCE = 16
+"""Bytes that a search has read in one run at most, guessed or given."""
+
 Stop = Literal["boundary", "length", "confidence", "end of file", "suffix", "repetition"]
 
 

@@ -18,13 +18,12 @@ from foretype_models import alphabet
 from foretype_models.alphabet import is_word
 from foretype_models.runtime import LogProbs, Piece, Read, State
 from foretype_server.boundaries import BLANKS, ends_token
-from foretype_server.candidates import Candidate, Cursor, log_prob
+from foretype_server.candidates import AT_ONCE, Candidate, Cursor, log_prob
 
 WINDOW = 16
 """Bytes of the rest of the line, with its end, that count."""
 MAX_ENDS = 8
 """Of a continuation that are tried: those of its first tokens."""
-_PIECE = 16  # bytes of a continuation that are read in one run
 
 
 def follows(cursor: Cursor, texts: Sequence[str]) -> Generator[Piece, Read, list[float]]:
@@ -35,7 +34,7 @@ def follows(cursor: Cursor, texts: Sequence[str]) -> Generator[Piece, Read, list
     expected, states = list[LogProbs](), list[State]()
     for written in map(str.encode, texts):
         while at < len(written):
-            part = written[at : at + _PIECE]
+            part = written[at : at + AT_ONCE]
             symbols = alphabet.encode(part)[:, None]
             after, state = yield Piece(symbols, state, start.memories, only_last=True)
             log_probs, at = after[-1, 0], at + len(part)

@@ -13,12 +13,9 @@ from foretype_models.alphabet import is_word
 from foretype_models.runtime import LogProbs, Piece, Read
 from foretype_server import utf8
 from foretype_server.boundaries import Progress, ends_token, first_of_repeated
-from foretype_server.candidates import Candidate, Cursor, Names, Options, Stop
+from foretype_server.candidates import AT_ONCE, Candidate, Cursor, Names, Options, Stop
 from foretype_server.rescoring import filling, follows, ranked
 from foretype_server.states import Snapshot
-
-DRAFTED = 16
-"""Bytes that a run reads at most where some of them are guessed."""
 
 SURE_OF_NEW = 0.5
 """Below this probability a name that is not known is not suggested where there is a bound on
@@ -157,7 +154,7 @@ class _Greedy:
     def piece(self) -> Piece:
         """What is to be read next: what is decided and not yet read, and a guess."""
         new = self.written[self._read :]
-        room = max(0, DRAFTED - len(new))
+        room = max(0, AT_ONCE - len(new))
         self._guess = self._draft.after(self.written)[:room] if self._draft and room else b""
         symbols = alphabet.encode(new + self._guess)
         return Piece(symbols[:, None], self._state, self._memories)

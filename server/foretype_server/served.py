@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
-from foretype_models import bundle, registry
+from foretype_models import bundle, heap, registry
 from foretype_models.bundle import BundleError
 from foretype_models.registry import Entry
 from foretype_models.runtime import Runtime
-from foretype_server import heap
 from foretype_server.engine import Engine
 from foretype_server.errors import NotFound, NotReady
 from foretype_server.workspaces import Workspaces

@@ -30,9 +30,8 @@ from foretype.v1 import (
     workspace_pb2,
     workspace_pb2_grpc,
 )
-from foretype_models import registry
+from foretype_models import heap, registry
 from foretype_models.runtime import Runtime
-from foretype_server import heap
 from foretype_server.calls import CallLog, Interceptor
 from foretype_server.engine import Engine
 from foretype_server.errors import ServingError

@@ -16,7 +16,7 @@ from foretype_models.network import Network
 from foretype_models.runtime import Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
-from foretype_server.candidates import Candidate, Cursor, Options
+from foretype_server.candidates import AT_ONCE, Candidate, Cursor, Options
 from foretype_server.compute import alone
 from foretype_server.names import Names
 from foretype_server.observer import Observer
@@ -112,7 +112,7 @@ def test_whatever_is_guessed_the_same_is_found(
 
 def test_what_is_guessed_right_is_read_in_one_run(runtime: Runtime) -> None:
     [candidate] = _search(runtime)
-    assert len(candidate.text) < search.DRAFTED
+    assert len(candidate.text) < AT_ONCE
 
     class Right:
         def after(self, written: bytes) -> bytes:
