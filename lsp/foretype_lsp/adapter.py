@@ -108,6 +108,7 @@ class Adapter(LanguageServer):
         self._models: dict[str, str] = {}  # that are asked for, by folder
         self._problems: list[str] = []
         self._shown: dict[tuple[str, Kind], Suggestions] = {}
+        self._sees_deletions = False  # of any file, where the editor can tell
         self._forgotten = 0  # times that a folder's memory was
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
         self._background: list[asyncio.Task[None]] = []
@@ -224,9 +225,11 @@ class Adapter(LanguageServer):
         changes = workspace and workspace.did_change_watched_files
         if changes and changes.dynamic_registration and _NO_PATTERN.fullmatch(suffix):
             method = types.WORKSPACE_DID_CHANGE_WATCHED_FILES
-            # Of a folder that is deleted editors tell alone, not of the files in it.
-            deleted = types.FileSystemWatcher("**/*", types.WatchKind.Delete)
-            watchers = [types.FileSystemWatcher(f"**/*{suffix}"), deleted]
+            watchers = [types.FileSystemWatcher(f"**/*{suffix}")]
+            if not self._sees_deletions:
+                # Of a folder that is deleted editors tell alone, not of the files in it.
+                watchers.append(types.FileSystemWatcher("**/*", types.WatchKind.Delete))
+                self._sees_deletions = True
             options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
             registering = self._register(f"files{suffix}", method, options, "files change")
             self._background.append(asyncio.create_task(registering))

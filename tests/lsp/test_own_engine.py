@@ -225,6 +225,11 @@ async def test_what_happens_to_files_outside_the_editor_is_known(
                 await asyncio.sleep(0.05)
             while "platypus" in await _suggested(editor, uri, "quokkaWombat."):
                 await asyncio.sleep(0.05)
+        editor.open("", uri=(tmp_path / "Own.kt").as_uri())
+        async with asyncio.timeout(20):
+            while len(watched) < 3:
+                await asyncio.sleep(0.05)
+        assert watched == ["**/*.java", "**/*", "**/*.kt"], "deletions are told once"
 
 
 async def test_the_memory_of_the_folder_can_be_switched_off_and_on(
