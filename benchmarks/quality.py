@@ -38,6 +38,7 @@ from rich.table import Table
 from foretype_models import registry
 from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
+from foretype_training.comparison import CONFIDENCE
 from foretype_training.corpus import SourceFile, read_corpus, sample, split
 from foretype_training.measure import bits_per_character, measure
 from foretype_training.tokens import token_accuracy
@@ -47,7 +48,6 @@ from peers import SETTINGS, counts, words
 
 Row = dict[str, float | None]
 _XZ = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 2**28}]
-_CONFIDENCE = 0.3  # the editors' default
 _COLUMNS = ("bpc", "tokens", "identifiers", "keystrokes saved", "suggestions right")
 
 
@@ -101,7 +101,7 @@ def of_model(
             "bpc": bits_per_character(predicted),
             "tokens": accuracy.strict,
             "identifiers": accuracy.identifiers,
-            **_typed(keystrokes(runtime, sampled, setting, project, _CONFIDENCE)),
+            **_typed(keystrokes(runtime, sampled, setting, project, CONFIDENCE)),
         }
     return rows
 
