@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the shipped `java` model: fetches its corpora from Debian 12's source packages and
-# trains in eight steps, on two CPU cores in some twelve hours; then learns what to point at.
+# trains in nine steps, on two CPU cores in some fourteen hours; then learns what to point at.
 #
 #   training/recipes/java/train.sh WORK_FOLDER
 set -euo pipefail
@@ -91,6 +91,8 @@ rm -r "${kept_apart[@]/#/fifty/}"
 foretype train fifty/*/ --include '*.java' \
     --out fifty-read --language java --base projects/model --config "$recipes/7-corpus.toml"
 foretype train corpus/*/ --include '*.java' \
-    --out java --language java --base fifty-read/model --config "$recipes/8-corpus.toml"
+    --out corpus-read --language java --base fifty-read/model --config "$recipes/8-corpus.toml"
+foretype train corpus/*/ --include '*.java' \
+    --out java --language java --base corpus-read/model --config "$recipes/9-wider.toml"
 python "$recipes/pointer.py" java/model apart/{bnd,derby,groovy,lucene8,openjpa} \
     --out pointing --characters 6000000
