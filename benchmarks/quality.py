@@ -39,7 +39,7 @@ from foretype_models import registry
 from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
 from foretype_training.comparison import CONFIDENCE
-from foretype_training.corpus import SourceFile, read_corpus, sample, split
+from foretype_training.corpus import SourceFile, in_order, read_corpus, sample, split
 from foretype_training.measure import bits_per_character, measure
 from foretype_training.tokens import token_accuracy
 from foretype_training.typist import Keystrokes, keystrokes
@@ -134,17 +134,13 @@ def main() -> None:
     command.add_argument("--include", default="*.java")
     command.add_argument("--keystrokes", type=int, nargs="?", const=40_000, metavar="CHARACTERS")
     options = command.parse_args()
-    project = sorted(
-        read_corpus(options.folders, [options.include]).files,
-        key=lambda file: (file.project, file.path),
-    )
+    project = in_order(read_corpus(options.folders, [options.include]).files)
     files = [file for file in project if options.under in file.path]
     before = read_corpus(options.after, [options.include]).files if options.after else []
     if options.held_out:
         files = [file for file in files if file.is_held_out]
         before += split(project).training
-    sampled = sample(files, options.keystrokes) if options.keystrokes else []
-    sampled.sort(key=lambda file: (file.project, file.path))
+    sampled = in_order(sample(files, options.keystrokes)) if options.keystrokes else []
     rows = of_model(registry.load(options.model), files, project, sampled)
     rows |= of_counts(before, files, project)
     if sampled:

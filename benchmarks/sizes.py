@@ -1,7 +1,7 @@
 """What larger networks buy: keystrokes saved against time and megabytes, of some models.
 
     python benchmarks/sizes.py FOLDER... [--models NAME_OR_PATH...] [--include GLOB]
-        [--sample CHARACTERS] [--json] [--picture FILE.svg]
+        [--sample CHARACTERS] [--json] [--picture FILE]
 
 Each FOLDER is a source tree that no model was trained on. A sample of its files is measured
 with the memory of their project, in the precision that is served:
@@ -28,9 +28,11 @@ from foretype_models import registry
 from foretype_models.bundle import NETWORKS, NGRAMS, POINTER, Bundle
 from foretype_models.runtime import Runtime
 from foretype_training.comparison import CONFIDENCE, Measured
-from foretype_training.corpus import SourceFile, read_corpus, sample
+from foretype_training.corpus import SourceFile, in_order, read_corpus, sample
 from foretype_training.measure import measure
+from foretype_training.picture import drawn
 from foretype_training.typist import Keystrokes, keystrokes
+from foretype_training.writing import write_atomically
 from options import parser
 from step import engine_step, microseconds
 
@@ -57,10 +59,9 @@ def megabytes(bundle: Bundle) -> float:
 
 
 def measured(
-    bundle: Bundle, files: Sequence[SourceFile], project: Sequence[SourceFile]
+    runtime: Runtime, files: Sequence[SourceFile], project: Sequence[SourceFile]
 ) -> Measured:
-    runtime = Runtime(bundle, bundle.choose_precision())
-    setting = "project" if bundle.description.architecture.memory else "none"
+    setting = "project" if runtime.architecture.memory else "none"
     predicted = measure(runtime, files, setting, project)
     typed = keystrokes(runtime, files, setting, project, CONFIDENCE)
     return Measured(setting, predicted, sum(typed, Keystrokes(0, 0, 0, 0)))
@@ -90,7 +91,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.1%}")
     axes.set_xlabel("microseconds for a step of a search")
     axes.set_ylabel("keystrokes saved")
-    figure.savefig(path)
+    write_atomically(path, drawn(figure, path.suffix))
 
 
 def main() -> None:
@@ -101,23 +102,16 @@ def main() -> None:
     command.add_argument("--sample", type=int, default=40_000, metavar="CHARACTERS")
     command.add_argument("--picture", type=Path, metavar="FILE")
     options = command.parse_args()
-    project = sorted(
-        read_corpus(options.folders, [options.include]).files,
-        key=lambda file: (file.project, file.path),
-    )
-    files = sorted(sample(project, options.sample), key=lambda file: (file.project, file.path))
-    bundles = [registry.load(name) for name in options.models]
-    steps = microseconds(
-        {
-            label(bundle): engine_step(Runtime(bundle, bundle.choose_precision()), 1)
-            for bundle in bundles
-        }
-    )
+    project = in_order(read_corpus(options.folders, [options.include]).files)
+    files = in_order(sample(project, options.sample))
+    models: dict[str, tuple[Bundle, Runtime]] = {}
+    for name in options.models:
+        bundle = registry.load(name)
+        models[label(bundle)] = bundle, Runtime(bundle, bundle.choose_precision())
+    steps = microseconds({name: engine_step(runtime, 1) for name, (_, runtime) in models.items()})
     rows = [
-        Row(
-            label(bundle), megabytes(bundle), steps[label(bundle)], measured(bundle, files, project)
-        )
-        for bundle in bundles
+        Row(name, megabytes(bundle), steps[name], measured(runtime, files, project))
+        for name, (bundle, runtime) in models.items()
     ]
     if options.picture:
         draw(rows, options.picture)

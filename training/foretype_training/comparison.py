@@ -16,7 +16,7 @@ from foretype_models.runtime import Runtime
 from foretype_server.candidates import Options
 from foretype_training import languages
 from foretype_training.along import LENGTH, Along
-from foretype_training.corpus import SourceFile, sample
+from foretype_training.corpus import SourceFile, in_order, sample
 from foretype_training.display import tracking
 from foretype_training.measure import Known, Predicted, Setting, bits_per_character, measure
 from foretype_training.tokens import TokenAccuracy, token_accuracy
@@ -196,7 +196,7 @@ def _bounded(files: Sequence[SourceFile], characters: int) -> list[SourceFile]:
         end = shortest.text.rfind(b"\n", 0, characters) + 1 or characters
         text = shortest.text[:end].decode(errors="ignore").encode()
         return [replace(shortest, text=text)]
-    return sorted(sample(fitting, characters), key=lambda file: (file.project, file.path))
+    return in_order(sample(fitting, characters))
 
 
 def _around(files: Sequence[SourceFile], corpus: Sequence[SourceFile]) -> list[SourceFile]:

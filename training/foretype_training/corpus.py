@@ -317,6 +317,11 @@ def sample(files: Iterable[SourceFile], characters: int) -> list[SourceFile]:
     return sorted(chosen, key=lambda file: file.path)
 
 
+def in_order(files: Iterable[SourceFile]) -> list[SourceFile]:
+    """Project by project, in path order: as the memory of a project comes to know them."""
+    return sorted(files, key=lambda file: (file.project, file.path))
+
+
 def _cut_in_three(file: SourceFile) -> list[SourceFile]:
     """The first eight tenths of a text, the next and the last, cut at ends of lines."""
     first, second = (

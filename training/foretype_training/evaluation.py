@@ -14,7 +14,7 @@ from foretype_models import registry
 from foretype_models.bundle import Description
 from foretype_models.runtime import Runtime
 from foretype_training.codexglue import normalised, stream_accuracy
-from foretype_training.corpus import SourceFile, Split, read_corpus, sample
+from foretype_training.corpus import SourceFile, Split, in_order, read_corpus, sample
 from foretype_training.display import tracking
 from foretype_training.errors import InputError, needs_train_extra
 from foretype_training.kinds import by_kind
@@ -85,7 +85,7 @@ def _outcome(
     runtime: Runtime, files: list[SourceFile], project: list[SourceFile], options: Options
 ) -> Outcome:
     asked = set(options.measures)
-    sampled = sorted(sample(files, options.sample), key=lambda file: (file.project, file.path))
+    sampled = in_order(sample(files, options.sample))
 
     def over(files: list[SourceFile], label: str, measuring: Callable[..., T]) -> T:
         total, note = sum(len(file.text) for file in files), f"{len(files)} files"
@@ -146,7 +146,7 @@ def _files(options: Options) -> list[SourceFile]:
         corpus = read_corpus(
             options.paths, options.include, lambda files: track(files, 0, f"{files} files")
         )
-    return sorted(corpus.files, key=lambda file: (file.project, file.path))
+    return in_order(corpus.files)
 
 
 def _held_out(files: list[SourceFile], model: Description) -> list[SourceFile]:

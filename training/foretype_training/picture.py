@@ -44,7 +44,7 @@ def draw(outcome: Outcome, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         panel(axes)
     figure.suptitle(outcome.heading, fontsize="large")
-    write_atomically(path, _drawn(figure, path.suffix))
+    write_atomically(path, drawn(figure, path.suffix))
 
 
 def comparison_png(comparison: Comparison) -> bytes:
@@ -60,7 +60,7 @@ def comparison_png(comparison: Comparison) -> bytes:
     sides = comparison.before, comparison.after
     _files_before_and_after(left, *sides)
     _keystrokes_before_and_after(right, *sides)
-    return _drawn(figure, ".png")
+    return drawn(figure, ".png")
 
 
 def _files_before_and_after(axes: Axes, before: Side, after: Side) -> None:
@@ -91,7 +91,7 @@ def _keystrokes_before_and_after(axes: Axes, before: Side, after: Side) -> None:
     axes.set_title("Keystrokes saved")
 
 
-def _drawn(figure: Figure, suffix: str) -> bytes:
+def drawn(figure: Figure, suffix: str) -> bytes:
     """As .svg or .png, without dates, versions and random names in it."""
     data = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "foretype"}):

@@ -90,12 +90,12 @@ class Reader:
         self._encoded = {
             file: self._encoded[file]
             if file in self._encoded
-            else _rows(architecture, self._texts[file])
+            else _encoded(architecture, self._texts[file])
             for file in files
         }
 
 
-def _rows(architecture: Architecture, text: Text) -> npt.NDArray[np.unsignedinteger[Any]]:
+def _encoded(architecture: Architecture, text: Text) -> npt.NDArray[np.unsignedinteger[Any]]:
     """What a network reads of a text: (symbols, features), as small as the numbers allow."""
     own = memory.answers(architecture.ngrams, text.symbols) if text.own_memory else None
     rows, _ = inputs.encode(

@@ -18,7 +18,7 @@ from foretype_models import bundle, registry
 from foretype_models.bundle import Bundle, BundleError
 from foretype_models.runtime import Runtime
 from foretype_training.bundling import with_pointer
-from foretype_training.corpus import SourceFile, read_corpus, sample
+from foretype_training.corpus import SourceFile, in_order, read_corpus, sample
 from foretype_training.display import say, tracking
 from foretype_training.errors import InputError, TrainingError
 from foretype_training.pointing import Learned, learn
@@ -27,7 +27,7 @@ from foretype_training.pointing import Learned, learn
 def pointing(model: str, paths: Sequence[Path], include: str, characters: int) -> Bundle:
     """The model with a pointer. Raises TrainingError and BundleError."""
     corpus = read_corpus(paths, [include], to_learn=True)
-    files = sorted(sample(corpus.files, characters), key=lambda file: (file.project, file.path))
+    files = in_order(sample(corpus.files, characters))
     facts = {
         "projects": [path.resolve().name for path in paths],
         "of": {"files": len(corpus.files), "sha256": corpus.sha256()},
