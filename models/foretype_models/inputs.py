@@ -26,7 +26,7 @@ from foretype_models.architecture import MAX_NGRAM, Architecture
 Rows = npt.NDArray[np.int64]
 Contexts = npt.NDArray[np.uint32]
 """Hashes of the last n symbols, for each length n: (time, batch, lengths)."""
-Found = npt.NDArray[np.int64]
+Found = npt.NDArray[np.integer[Any]]
 """For each of such contexts 1 + its prediction, or 0."""
 
 CLASSES = 16
@@ -141,9 +141,9 @@ class Ngrams:
     def look_up(self, contexts: Contexts) -> Found:
         """1 + the prediction for each context, 0 where it was never seen."""
         if not self.contexts.size:
-            return np.zeros(contexts.shape, dtype=np.int64)
+            return np.zeros(contexts.shape, dtype=np.uint16)
         at = self.places(contexts)
-        return np.where(self.contexts[at] == contexts, self.predictions[at].astype(np.int64) + 1, 0)
+        return (self.predictions[at] + 1) * (self.contexts[at] == contexts)
 
     def places(self, contexts: Contexts) -> npt.NDArray[np.int64]:
         """Where each context stands in a table that is not empty, if it stands there."""
@@ -245,29 +245,26 @@ def encode(
     Returns them, int64 of shape (time, batch, `features`), and the context of the symbol
     that comes next. A network that reads no memory passes over `memories`.
     """
-    lengths = len(architecture.ngrams)
     contexts = context_hashes(architecture.ngrams, context, symbols)
     found = ngrams.look_up(contexts)
-    rows = np.empty((*symbols.shape, features(architecture)), dtype=np.int64)
-    rows[..., 0] = symbols
-    rows[..., 1:] = _first_rows(architecture)
+    sources = np.zeros(contexts.shape if architecture.memory else (*symbols.shape, 0), np.int64)
     if architecture.memory:
         for source, memory in enumerate((memories.project, memories.file), 1):
             if memory is not None:
-                answer = memory.look_up(contexts)
-                found = np.where(answer, answer, found)
-                sources = rows[..., 1 + lengths :]
-                np.copyto(sources, _first_rows(architecture)[lengths:] + source, where=answer > 0)
-    rows[..., 1 : 1 + lengths] += found
+                answers = memory.look_up(contexts)
+                knows = answers > 0
+                found, sources = np.where(knows, answers, found), np.where(knows, source, sources)
+    rows: Rows = np.concatenate((symbols[..., None], found, sources), axis=-1, dtype=np.int64)
+    rows += _first_rows(architecture)
     return rows, np.concatenate((context, symbols))[len(symbols) :]
 
 
 @cache
 def _first_rows(architecture: Architecture) -> Rows:
-    """The first of the rows for each length, of answers and then of their sources."""
+    """The first of the rows of symbols, of each length's answers, and of their sources."""
     numbers = np.arange(len(architecture.ngrams))
     answers = alphabet.SIZE + _ROWS_PER_LENGTH * numbers
-    if not architecture.memory:
-        return answers
-    sources = alphabet.SIZE + _ROWS_PER_LENGTH * len(numbers) + SOURCES * numbers
-    return np.concatenate((answers, sources))
+    parts = [np.zeros(1, dtype=np.int64), answers]
+    if architecture.memory:
+        parts.append(alphabet.SIZE + _ROWS_PER_LENGTH * len(numbers) + SOURCES * numbers)
+    return np.concatenate(parts)

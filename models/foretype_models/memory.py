@@ -28,12 +28,13 @@ Counts = npt.NDArray[np.integer[Any]]
 
 _POSITION_BITS = np.uint64(29)
 _POSITIONS = np.uint64(2**29 - 1)
+_OTHER_CONTEXT = np.uint64(2**29)  # what two keys differ by is less only where it is the same
 _LENGTH_AT = np.uint64(29 + 32)  # after position and hash
 _LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
-MAX_TAIL = 128
-"""Symbols at a text's end that are compared one by one; of more, all are sorted in."""
+MAX_NEWEST = 128
+"""Symbols at a text's end that are sorted apart; of more, all are sorted in."""
 MAX_NEW = 256
-"""Symbols that are appended to the tail; where more are new, all are sorted anew."""
+"""Symbols that are sorted in at a time; where more are new, all are sorted anew."""
 MAX_SYMBOLS = 2**29
 
 
@@ -47,119 +48,119 @@ class Answers:
         return self.found
 
 
-Records = npt.NDArray[np.int64]
+Records = npt.NDArray[np.integer[Any]]
 """What is known after an occurrence of a context and the symbol that followed it, three numbers
 in the first axis: the answer, for how many occurrences in a row that symbol has been the same,
 and how many there were; zeros where there was none."""
 
 
 @dataclass(frozen=True)
-class _Occurrences:
-    """The occurrences of all contexts in a text, but for the last symbol's, which nothing
-    follows yet: `valid` sorted ones, and after them a short tail in the text's order.
+class _Sorted:
+    """Occurrences of contexts, sorted by length, context and position. Before them all stands
+    one that answers nothing: what is found where there is none.
 
-    Of the sorted ones those at later positions belong to an earlier version of the text.
+    Of each it has what is known after it: the whole record, or to save memory the answer alone.
     """
 
-    keys: npt.NDArray[np.uint64]  # sorted by length, context, position
-    answers: npt.NDArray[np.uint16]  # what is known after each of them
-    valid: int
-    tail: Contexts  # (tail, lengths)
-    tail_records: Records  # of each of these
+    keys: npt.NDArray[np.uint64]
+    records: Records
+
+    @classmethod
+    def of(cls, keys: npt.NDArray[np.uint64], records: Records) -> _Sorted:
+        return cls(np.append(np.uint64(0), keys), np.pad(records, ((0, 0), (1, 0))))
 
     @property
-    def known(self) -> int:
-        return self.valid + len(self.tail)
+    def answers(self) -> npt.NDArray[np.integer[Any]]:
+        return self.records[0]
 
-    def found(self, contexts: Contexts, before: Counts) -> Found:
+    def last(self, wanted: npt.NDArray[np.uint64]) -> Counts:
+        """Where the last occurrence of each context before a position stands."""
+        at = self.keys[1:].searchsorted(wanted)
+        return at * ((self.keys[at] ^ wanted) < _OTHER_CONTEXT)
+
+    def until(self, position: int) -> _Sorted:
+        """Without those from this position on."""
+        kept = self.keys & _POSITIONS < position
+        kept[0] = True
+        return _Sorted(self.keys[kept], self.records[:, kept])
+
+    def joined(self, other: _Sorted) -> _Sorted:
+        """Both in one, with as much known after each as is known after these."""
+        at = self.keys[1:].searchsorted(other.keys[1:]) + 1
+        records = other.records[: len(self.records), 1:].astype(self.records.dtype)
+        return _Sorted(
+            np.insert(self.keys, at, other.keys[1:]), np.insert(self.records, at, records, axis=1)
+        )
+
+
+_NONE = _Sorted.of(np.zeros(0, np.uint64), np.zeros((3, 0), np.int64))
+
+
+@dataclass(frozen=True)
+class _Occurrences:
+    """The occurrences of all contexts in a text, but for the last symbol's, which nothing
+    follows yet: those of the first `valid` positions and, apart, the newest.
+
+    Of the first ones those at later positions belong to an earlier version of the text.
+    """
+
+    first: _Sorted
+    valid: int
+    known: int  # positions in all
+    newest: _Sorted = _NONE
+
+    def found(self, contexts: Contexts, before: npt.NDArray[np.uint64]) -> Found:
         """The answer after the last occurrence of each context before these positions."""
-        found = np.zeros(contexts.shape, dtype=np.int64)
-        if self.valid:
-            at, hit = self._in_sorted(contexts, before)
-            found = np.where(hit, self.answers[at], found)
-        if len(self.tail):
-            at, hit = self._in_tail(contexts, before)
-            found = np.where(hit, self.tail_records[0, at, np.arange(at.shape[-1])], found)
-        return found
+        keys = _keys(contexts)
+        found = self.first.answers[self.first.last(keys | np.minimum(before, self.valid))]
+        if self.known == self.valid:
+            return found
+        newer = self.newest.answers[self.newest.last(keys | before)]
+        return np.where(newer, newer, found)
 
     def _last(self, contexts: Contexts) -> Records:
-        """What is known after the last occurrence of each context (n, 1, lengths)."""
-        records = np.zeros((3, *contexts.shape), dtype=np.int64)
-        if self.valid:
-            at, hit = self._in_sorted(contexts, np.array(self.valid))
-            records = np.where(hit, self._recounted(contexts, at, hit), records)
-        if len(self.tail):
-            at, hit = self._in_tail(contexts, np.array(self.known))
-            records = np.where(hit, self.tail_records[:, at, np.arange(at.shape[-1])], records)
-        return records
+        """What is known after the last occurrence of each context (n, lengths)."""
+        keys = _keys(contexts)
+        older = self._recounted(keys, self.first.last(keys | np.uint64(self.valid)))
+        at = self.newest.last(keys | np.uint64(self.known))
+        return np.where(at, self.newest.records[:, at], older)
 
-    def _recounted(self, contexts: Contexts, at: Counts, hit: npt.NDArray[np.bool_]) -> Records:
-        """What is known after these of the sorted ones: those before them tell how many, and
+    def _recounted(self, keys: npt.NDArray[np.uint64], at: Counts) -> Records:
+        """What is known after these of the first ones: those before them tell how many, and
         how many in a row, which is asked for too seldom to be kept."""
-        first = np.searchsorted(self.keys, _keys(contexts, np.zeros(1, np.uint64)))
+        answers, hit = self.first.answers, at > 0
+        begins = np.where(hit, self.first.keys[1:].searchsorted(keys) + 1, 0)
         run = np.zeros(at.shape, dtype=np.int64)
         run[hit] = [
-            _last_run(self.answers[start : end + 1])
-            for start, end in zip(first[hit].tolist(), at[hit].tolist(), strict=True)
+            _last_run(answers[start : end + 1])
+            for start, end in zip(begins[hit].tolist(), at[hit].tolist(), strict=True)
         ]
-        return np.stack((self.answers[at].astype(np.int64), run, at - first + 1))
-
-    def _in_sorted(
-        self, contexts: Contexts, before: Counts
-    ) -> tuple[Counts, npt.NDArray[np.bool_]]:
-        """Where the last occurrence lies among the sorted ones, and whether there is one."""
-        wanted = _keys(contexts, np.minimum(before, self.valid))
-        at = np.searchsorted(self.keys, wanted) - 1
-        return at, (at >= 0) & ((self.keys[at] ^ wanted) >> _POSITION_BITS == 0)
-
-    def _in_tail(self, contexts: Contexts, before: Counts) -> tuple[Counts, npt.NDArray[np.bool_]]:
-        """The same for the tail."""
-        numbers = np.arange(self.valid, self.known)[:, None]
-        same = self.tail == contexts[:, :, None]  # (time, batch, tail, lengths)
-        same &= numbers < np.broadcast_to(before, contexts.shape)[:, :, None]
-        return len(self.tail) - 1 - same[:, :, ::-1].argmax(axis=2), same.any(axis=2)
+        return np.stack((answers[at].astype(np.int64), run, np.where(hit, at - begins + 1, 0)))
 
     def until(self, position: int) -> _Occurrences:
         """Without those from this position on."""
-        tail = max(0, position - self.valid)
-        return replace(
-            self,
-            valid=min(self.valid, position),
-            tail=self.tail[:tail],
-            tail_records=self.tail_records[:, :tail],
-        )
+        if position >= self.known:
+            return self
+        newest = self.newest.until(position) if position > self.valid else _NONE
+        return _Occurrences(self.first, min(self.valid, position), position, newest)
 
     def extended(self, contexts: Contexts, followers: Symbols) -> _Occurrences:
         """With more of them, (n, lengths), in the text's order."""
-        keys = _keys(contexts, np.arange(len(contexts))[:, None]).ravel()
+        positions = np.arange(self.known, self.known + len(contexts), dtype=np.uint64)
+        keys = (_keys(contexts) | positions[:, None]).ravel()
         order = np.argsort(keys)
-        known = self._last(contexts[:, None]).reshape(3, -1)[:, order]
+        keys = keys[order]
+        before = self._last(contexts).reshape(3, -1)[:, order]
         following = np.broadcast_to(followers[:, None], contexts.shape).ravel()[order]
-        run, total = _counted(run_starts(keys[order] >> _POSITION_BITS), following, known)
-        records = np.empty_like(known)
-        records[:, order] = _answer(following, run, total), run, total
-        new = records.reshape(3, *contexts.shape)
-        return replace(
-            self,
-            tail=np.concatenate((self.tail, contexts)),
-            tail_records=np.concatenate((self.tail_records, new), axis=1),
-        )
+        run, total = _counted(run_starts(keys >> _POSITION_BITS), following, before)
+        records = np.stack((_answer(following, run, total), run, total))
+        newest = self.newest.joined(_Sorted.of(keys, records))
+        return replace(self, newest=newest, known=self.known + len(contexts))
 
     def merged(self) -> _Occurrences:
-        """With the tail sorted in."""
-        numbers = np.arange(self.valid, self.known)[:, None]
-        new_keys = _keys(self.tail, numbers).ravel()
-        order = np.argsort(new_keys)
-        kept = self.keys & _POSITIONS < self.valid
-        keys, answers = self.keys[kept], self.answers[kept]
-        at = np.searchsorted(keys, new_keys[order])
-        new_answers = self.tail_records[0].ravel()[order].astype(np.uint16)
-        return _sorted(
-            np.insert(keys, at, new_keys[order]),
-            np.insert(answers, at, new_answers),
-            self.known,
-            self.tail.shape[1],
-        )
+        """With the newest sorted in."""
+        first = self.first.until(self.valid).joined(self.newest)
+        return _Occurrences(first, self.known, self.known)
 
 
 def _answer(symbol: Counts, run: Counts, total: Counts) -> Counts:
@@ -171,7 +172,7 @@ def _symbols(found: Counts) -> Counts:
     return (found - 1) // CLASSES
 
 
-def _last_run(answers: npt.NDArray[np.uint16]) -> int:
+def _last_run(answers: Counts) -> int:
     """For how many answers up to the last one the symbol is the same."""
     for part in (answers[-16:], answers):  # as a rule it has changed lately
         symbols = _symbols(part)
@@ -198,37 +199,30 @@ def _counted(
     return run, total
 
 
-def _sorted(
-    keys: npt.NDArray[np.uint64], answers: npt.NDArray[np.uint16], valid: int, lengths: int
-) -> _Occurrences:
-    tail = np.zeros((0, lengths), dtype=np.uint32)
-    return _Occurrences(keys, answers, valid, tail, np.zeros((3, 0, lengths), dtype=np.int64))
-
-
 def _occurrences(lengths: tuple[int, ...], symbols: Symbols) -> _Occurrences:
     """Those in a text, sorted."""
     valid = max(0, len(symbols) - 1)
-    keys = np.empty((len(lengths), valid), dtype=np.uint64)
-    answers = np.empty((len(lengths), valid), dtype=np.uint16)
+    keys = np.zeros(1 + len(lengths) * valid, dtype=np.uint64)
+    answers = np.zeros((1, len(keys)), dtype=np.uint16)
     positions = np.arange(valid, dtype=np.uint64)
     followers = symbols[1:].astype(np.int32)
     contexts = _hashes(lengths, symbols[:-1])
     # One length after the other: what is worked on stays in the processor's cache.
     for number in range(len(lengths)):
-        own = keys[number]
+        at = slice(1 + number * valid, 1 + (number + 1) * valid)
+        own = keys[at]
         hashed = contexts[:, number].astype(np.uint64) << _POSITION_BITS
         np.bitwise_or(_LENGTHS[number] | hashed, positions, out=own)
         own.sort()
         following = followers[(own & _POSITIONS).astype(np.int64)]
         run, total = _counted(run_starts(own >> _POSITION_BITS), following)
-        answers[number] = _answer(following, run, total)
-    return _sorted(keys.ravel(), answers.ravel(), valid, len(lengths))
+        answers[0, at] = _answer(following, run, total)
+    return _Occurrences(_Sorted(keys, answers), valid, valid)
 
 
-def _keys(contexts: Contexts, positions: Counts) -> npt.NDArray[np.uint64]:
-    """Sorted by length, context and position: of the shape of `contexts`."""
-    hashed = contexts.astype(np.uint64) << _POSITION_BITS
-    return _LENGTHS[: contexts.shape[-1]] | hashed | positions.astype(np.uint64)
+def _keys(contexts: Contexts) -> npt.NDArray[np.uint64]:
+    """Of the occurrences of contexts, less their positions."""
+    return contexts.astype(np.uint64) << _POSITION_BITS | _LENGTHS[: contexts.shape[-1]]
 
 
 class TextMemory:
@@ -252,7 +246,7 @@ class TextMemory:
 
     @property
     def nbytes(self) -> int:
-        return 10 * len(self._occurrences.keys) + self._symbols.nbytes
+        return 10 * len(self._occurrences.first.keys) + self._symbols.nbytes
 
     def follow(self, symbols: Symbols) -> None:
         """Goes over to another text, at little cost where the beginning is the same. What
@@ -268,17 +262,18 @@ class TextMemory:
             occurrences = occurrences.extended(
                 _contexts(self._lengths, symbols, new), symbols[new.start + 1 :]
             )
-        full = len(occurrences.tail) > MAX_TAIL
+        full = occurrences.known - occurrences.valid > MAX_NEWEST
         self._occurrences = occurrences.merged() if full else occurrences
 
     def at(self, length: int) -> Memory:
         """What is known after the first `length` symbols: for any continuations of them."""
-        return _View(self._occurrences, np.array(length - 1))
+        return _View(self._occurrences, np.array(max(0, length - 1), dtype=np.uint64))
 
     def along(self, start: int, stop: int) -> Memory:
         """What is known after each symbol from `start` on: for reading up to `stop`, row by
         row."""
-        return _View(self._occurrences, np.arange(start, stop)[:, None, None])
+        before = np.arange(start, stop, dtype=np.uint64)
+        return _View(self._occurrences, before[:, None, None])
 
 
 @dataclass(frozen=True)
@@ -287,7 +282,7 @@ class _View:
     all rows or one for each."""
 
     occurrences: _Occurrences
-    before: Counts
+    before: npt.NDArray[np.uint64]
 
     def look_up(self, contexts: Contexts) -> Found:
         return self.occurrences.found(contexts, self.before)
@@ -295,10 +290,10 @@ class _View:
 
 def answers(lengths: tuple[int, ...], symbols: Symbols) -> Found:
     """What a text's own memory answers after each of its symbols (n,): (n, lengths)."""
-    occurrences = _occurrences(lengths, np.append(symbols, 0))
-    keys = occurrences.keys
+    occurrences = _occurrences(lengths, np.append(symbols, 0)).first
+    keys = occurrences.keys[1:]
     first = run_starts(keys >> _POSITION_BITS)
-    before = np.where(first, 0, np.roll(occurrences.answers, 1))
+    before = np.where(first, 0, occurrences.answers[:-1])
     found = np.zeros((len(symbols), len(lengths)), dtype=np.int64)
     positions, length = keys & _POSITIONS, keys >> _LENGTH_AT
     found[positions.astype(np.int64), length.astype(np.int64)] = before

@@ -53,7 +53,9 @@ LETTER = np.cumsum(BEGINS) - 1
 """The number of a symbol among those that a word may begin with."""
 
 _IS_WORD, _BEGINS = IS_WORD.tolist(), BEGINS.tolist()
-_BEGINS_AT, _OTHERS_AT = np.flatnonzero(BEGINS), np.flatnonzero(~IS_WORD)
+_BEGINS_AT = np.flatnonzero(BEGINS)
+_BEGINNING: Floats = BEGINS.astype(np.float32)  # of these the sum is taken,
+_OTHERS: Floats = (~IS_WORD).astype(np.float32)  # and of these
 _CLASSES = np.log2(np.arange(WINDOW + SEALED, 0, -1)).astype(np.int64).clip(max=DISTANCES - 1)
 _LEAST_SHARE = 1e-3  # of the pointer, below which it is given up within a word
 _MOST = 1 - 1e-6  # so that the network is never left out
@@ -175,9 +177,16 @@ class Pointer:
     gate_output_bias: Floats
 
     @cached_property
-    def _of_hidden(self) -> Floats:
-        joined = np.concatenate((self.query, self.before, self.after, self.gate), axis=1)
-        return np.ascontiguousarray(joined.T)
+    def _asking(self) -> Floats:
+        return np.ascontiguousarray(np.concatenate((self.query, self.gate), axis=1).T)
+
+    @cached_property
+    def _before(self) -> Floats:
+        return np.ascontiguousarray(self.before.T)
+
+    @cached_property
+    def _after(self) -> Floats:
+        return np.ascontiguousarray(self.after.T)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], hidden: int) -> Self:
@@ -224,10 +233,20 @@ class Pointer:
             return mixed[-1][None], following.recent()
         return np.stack(mixed), following.recent()
 
-    def projected(self, hidden: Floats) -> Floats:
-        """Query, the key's two parts and the gate's first numbers of one state. (One product
-        for each state: that of many at once may differ in the last bit.)"""
-        return self._of_hidden @ hidden
+    # One product for each state: that of many at once may differ in the last bit.
+
+    def asked(self, hidden: Floats) -> tuple[Floats, Floats]:
+        """The query of one state, and the gate's first numbers."""
+        asked = self._asking @ hidden
+        return asked[: self.width] + self.query_bias, asked[self.width :] + self.gate_bias
+
+    def key_before(self, hidden: Floats) -> Floats:
+        """What the state before a word has in its key."""
+        return self._before @ hidden
+
+    def key_after(self, hidden: Floats) -> Floats:
+        """And the one after it."""
+        return self._after @ hidden
 
 
 class _Following:
@@ -272,13 +291,13 @@ class _Following:
 
     def _begin_word(self, symbol: int) -> None:
         if _BEGINS[symbol] and self._hidden is not None:
-            width = self._pointer.width
             self._word = bytes((symbol,))
-            self._key = self._pointer.projected(self._hidden)[width : 2 * width].copy()
+            self._key = self._pointer.key_before(self._hidden)
             if self._pointed is not None and self._pointed.first is not None:
-                letters, weights, share = self._choice(self._pointed.first)
-                self._possible = Possible(letters, weights, 0, share)
-                self._narrow(symbol)
+                share = self._pointed.share(symbol)
+                if share >= _LEAST_SHARE:
+                    letters, weights = self._choice(self._pointed.first).begun(symbol)
+                    self._possible = Possible(letters, weights, 1, share)
 
     def _narrow(self, symbol: int) -> None:
         """Leaves those of the possible words that go on with this symbol."""
@@ -286,18 +305,14 @@ class _Following:
         if possible is None or self._pointed is None:
             return
         share, written = self._pointed.share(symbol), possible.written
-        if share < _LEAST_SHARE or written + 1 == LONGEST:
-            return
-        left = np.flatnonzero(possible.letters[:, written] == symbol)
-        self._possible = Possible(
-            possible.letters[left], possible.weights[left], written + 1, share
-        )
+        if share >= _LEAST_SHARE and written + 1 < LONGEST:
+            left = (possible.letters[:, written] == symbol).nonzero()[0]
+            letters, weights = possible.letters[left], possible.weights[left]
+            self._possible = Possible(letters, weights, written + 1, share)
 
     def _end_word(self) -> None:
         if self._word and self._hidden is not None and self._key is not None:
-            width = self._pointer.width
-            after = self._pointer.projected(self._hidden)[2 * width : 3 * width]
-            self._new.append((self._key + after, self._word))
+            self._new.append((self._key + self._pointer.key_after(self._hidden), self._word))
         self._word, self._key = b"", None
 
     def _append(self) -> None:
@@ -329,26 +344,26 @@ class _Following:
 
     def _word_may_begin(self, log_probs: Floats) -> Floats:
         self._append()
-        word = float(np.exp(log_probs[_BEGINS_AT]).sum())
+        word = float(np.exp(log_probs) @ _BEGINNING)
         if word < LEAST or not (self._sealed or self._words):
             return log_probs
         first = first_letters(log_probs, word)
-        letters, weights, share = self._choice(first)
+        choice = self._choice(first)
         expected = log_probs.copy()
-        expected[_BEGINS_AT] += math.log(1 - share)
-        pointed = np.bincount(letters[:, 0], weights)
-        begun = np.flatnonzero(pointed)
-        return self._with(expected, begun, share * word * pointed[begun], first)
+        expected += _BEGINNING * np.float32(math.log(1 - choice.share))
+        letters, likely = choice.letters
+        return self._with(expected, letters, choice.share * word * likely, first)
 
     def _word_goes_on(self, log_probs: Floats, possible: Possible) -> Floats:
         share = possible.share
         expected = log_probs + np.float32(math.log(1 - share))
         pointed = np.bincount(possible.letters[:, possible.written], possible.weights)
-        following = np.flatnonzero(pointed)
+        following = pointed.nonzero()[0]
         likely = pointed[following] * (share / float(possible.weights.sum()))
         if following[0] == 0:  # some end here, before what the network says
-            others = float(np.exp(log_probs[_OTHERS_AT]).sum())
-            expected[_OTHERS_AT] += math.log1p(likely[0] / max((1 - share) * others, _TINY))
+            others = float(np.exp(log_probs) @ _OTHERS)
+            more = math.log1p(likely[0] / max((1 - share) * others, _TINY))
+            expected += _OTHERS * np.float32(more)
             following, likely = following[1:], likely[1:]
         return self._with(expected, following, likely)
 
@@ -365,7 +380,7 @@ class _Following:
         self._pointed = Pointed(letters, likely, mixed, first)
         return expected
 
-    def _choice(self, first: Floats) -> Choice:
+    def _choice(self, first: Floats) -> _Choice:
         assert self._hidden is not None
         state, letters = self._hidden.tobytes(), first.tobytes()
         return _choice(self._pointer, self._sealed, self._words, state, letters)
@@ -384,8 +399,52 @@ def _last_run(symbols: Symbols) -> int:
     return int(others[-1]) if len(others) else 0
 
 
-Choice = tuple[npt.NDArray[np.uint8], Floats, float]
-"""The words before, the weight of each, and how probable it is that it will be one of them."""
+@dataclass(frozen=True, eq=False)
+class _Spelled:
+    """Some words as they are asked for again and again."""
+
+    keys: Floats
+    letters: npt.NDArray[np.uint8]
+    first: npt.NDArray[np.intp]  # letter of each,
+    numbers: npt.NDArray[np.intp]  # and its number among those that a word may begin with
+
+    @classmethod
+    def of(cls, words: Sequence[Words]) -> Self:
+        keys = np.concatenate([part.keys for part in words]).astype(np.float32)
+        letters = np.concatenate([part.letters for part in words])
+        first = letters[:, 0].astype(np.intp)
+        return cls(keys, letters, first, LETTER[first])
+
+
+_sealed = lru_cache(maxsize=16)(_Spelled.of)
+
+
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """Which of the words before it may be, where one may begin."""
+
+    parts: tuple[_Spelled, ...]
+    weights: tuple[Floats, ...]  # of the words of each part; they sum to 1
+    share: float  # the probability that it is one of them
+
+    @property
+    def letters(self) -> tuple[npt.NDArray[np.intp], Probabilities]:
+        """First letters, rising, and how probable each is."""
+        likely = np.zeros(alphabet.SIZE)
+        for part, weights in zip(self.parts, self.weights, strict=True):
+            likely += np.bincount(part.first, weights, minlength=alphabet.SIZE)
+        letters = likely.nonzero()[0]
+        return letters, likely[letters]
+
+    def begun(self, symbol: int) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """Those that begin with this letter, and their weights."""
+        letters: list[npt.NDArray[np.uint8]] = []
+        weights: list[Floats] = []
+        for part, of_part in zip(self.parts, self.weights, strict=True):
+            left = (part.first == symbol).nonzero()[0]
+            letters.append(part.letters[left])
+            weights.append(of_part[left])
+        return np.concatenate(letters), np.concatenate(weights)
 
 
 @lru_cache(maxsize=32)
@@ -395,20 +454,16 @@ def _choice(
     words: Words | None,
     state: bytes,
     first_letters: bytes,
-) -> Choice:
+) -> _Choice:
     """Before a word; asked for again when it begins."""
-    width = pointer.width
-    projected = pointer.projected(np.frombuffer(state, np.float32))
-    parts = [_joined(sealed)] if sealed else []
+    parts = [_sealed(sealed)] if sealed else []
     if words is not None:
-        parts.append((words.keys.astype(np.float32), words.letters))
-    keys = np.concatenate([keys for keys, _ in parts])
-    letters = np.concatenate([letters for _, letters in parts])
-    query = projected[:width] + pointer.query_bias
-    scores = keys @ query
-    scores += (pointer.near + pointer.near_query @ query)[_CLASSES[-len(scores) :]]
+        parts.append(_Spelled.of((words,)))
+    query, gate = pointer.asked(np.frombuffer(state, np.float32))
     first = np.frombuffer(first_letters, np.float32)
-    scores += (pointer.first * first)[LETTER[letters[:, 0]]]
+    by_letter = pointer.first * first
+    scores = np.concatenate([part.keys @ query + by_letter[part.numbers] for part in parts])
+    scores += (pointer.near + pointer.near_query @ query)[_CLASSES[-len(scores) :]]
     largest = float(scores.max())
     weights = np.exp(scores - largest)
     total = float(weights.sum())
@@ -418,13 +473,13 @@ def _choice(
     unsure = -float(np.exp(first) @ first)
     told = np.array((spread, log_total, largest, unsure, first.max()), np.float32)
     told *= np.float32(SCALED)
-    seen = np.tanh(projected[3 * width :] + told @ pointer.gate_told + pointer.gate_bias)
-    gate = float(pointer.gate_output @ np.append(seen, told)) + float(pointer.gate_output_bias[0])
-    return letters, weights, min(1 / (1 + math.exp(-max(gate, -_SURE))), _MOST)
+    seen = np.tanh(gate + told @ pointer.gate_told)
+    output = float(pointer.gate_output @ np.append(seen, told)) + float(pointer.gate_output_bias[0])
+    share = min(1 / (1 + math.exp(-max(output, -_SURE))), _MOST)
+    return _Choice(tuple(parts), _split(weights, parts), share)
 
 
-@lru_cache(maxsize=16)
-def _joined(sealed: tuple[Words, ...]) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    """The words of all: those of a text are asked for again and again."""
-    keys = np.concatenate([words.keys for words in sealed]).astype(np.float32)
-    return keys, np.concatenate([words.letters for words in sealed])
+def _split(weights: Floats, parts: Sequence[_Spelled]) -> tuple[Floats, ...]:
+    """Those of each part."""
+    at = len(parts[0].first)
+    return (weights,) if len(parts) == 1 else (weights[:at], weights[at:])

@@ -130,6 +130,7 @@ class Runtime:
         self._pointer = bundle.pointer()
         self._session = _session(bundle, precision, threads)
         self._guards = _guards(self._session, self.architecture) if precision == "int8" else 0
+        self._outputs = [output.name for output in cast(Any, self._session).get_outputs()]
         _check_shapes(self._session, self.architecture, self._guards, NETWORKS[precision])
         self._guarded = self._guard_states() if self._guards else (0.0, 0.0)
         self.is_exact = self.architecture.cell in ("lstm", "gru") and (
@@ -204,7 +205,7 @@ class Runtime:
         for start in range(0, len(rows), _CHUNK):
             feeds: dict[str, npt.NDArray[Any]] = {"rows": rows[start : start + _CHUNK]}
             feeds.update(zip(self.architecture.state_names, tensors, strict=True))
-            log_probs, *tensors, hidden = cast(_Outputs, self._session.run(None, feeds))
+            log_probs, *tensors, hidden = cast(_Outputs, self._session.run(self._outputs, feeds))
             expected.append(log_probs)
             shown.append(hidden[..., : self.architecture.hidden_size])
         after = State(tuple(tensor[0] for tensor in tensors), context, state.recent)

@@ -57,10 +57,10 @@ class _Others:
     def look_up(self, contexts: Contexts) -> Found:
         table = self.table.ngrams
         if not len(table.contexts):
-            return np.zeros(contexts.shape, dtype=np.int64)
+            return np.zeros(contexts.shape, dtype=np.uint16)
         at = table.places(contexts)
         known = (table.contexts[at] == contexts) & (self.table.owners[at] != self.file)
-        return np.where(known, table.predictions[at].astype(np.int64) + 1, 0)
+        return (table.predictions[at] + 1) * known
 
 
 @dataclass(frozen=True)

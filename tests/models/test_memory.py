@@ -66,9 +66,9 @@ def test_following_a_text_through_its_edits_is_reading_it_anew(versions: list[Sy
 
 @pytest.mark.parametrize("step", [1, 7, memory.MAX_NEW - 1, memory.MAX_NEW + 1])
 def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
-    """Long enough that tails are sorted in, and texts are sorted anew."""
+    """Long enough that what is new is sorted in, and texts are sorted anew."""
     rng = np.random.default_rng(step)
-    symbols = rng.integers(97, 100, 3 * memory.MAX_TAIL)
+    symbols = rng.integers(97, 100, 3 * memory.MAX_NEWEST)
     other = rng.integers(97, 100, len(symbols))
     typed = symbols[:1]
     text = TextMemory(LENGTHS, typed)
@@ -76,7 +76,7 @@ def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
         typed = symbols[:length]
         text.follow(typed)
     np.testing.assert_array_equal(_along(text, typed), _by_hand(typed))
-    for back in (5, memory.MAX_TAIL, 2 * memory.MAX_TAIL):
+    for back in (5, memory.MAX_NEWEST, 2 * memory.MAX_NEWEST):
         typed = np.concatenate((typed[:-back], other[:back]))
         text.follow(typed)
         np.testing.assert_array_equal(_along(text, typed), _by_hand(typed))

@@ -103,8 +103,11 @@ def test_a_pointer_reads_the_old_units_of_a_wider_network() -> None:
     wide = grow_pointer(pointer, 10)
     assert Pointer.from_arrays(wide.arrays(), 10)
     hidden = random.standard_normal(10).astype(np.float32)
-    projected = pointer.projected(hidden[: SMALL.hidden_size])
-    np.testing.assert_allclose(wide.projected(hidden), projected, rtol=1e-5)
+    old = hidden[: SMALL.hidden_size]
+    for of_wide, of_old in zip(wide.asked(hidden), pointer.asked(old), strict=True):
+        np.testing.assert_allclose(of_wide, of_old, rtol=1e-5)
+    np.testing.assert_allclose(wide.key_before(hidden), pointer.key_before(old), rtol=1e-5)
+    np.testing.assert_allclose(wide.key_after(hidden), pointer.key_after(old), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
