@@ -38,11 +38,18 @@ class Served:
 @asynccontextmanager
 async def served(model: str, *options: str) -> AsyncGenerator[Served]:
     """Serves a model on a socket of its own; yields when it answers."""
+    command = ("-m", "foretype", "serve", "--model", model, *options, "--listen")
+    async with started(*command) as server:
+        yield server
+
+
+@asynccontextmanager
+async def started(*command: str) -> AsyncGenerator[Served]:
+    """A server that Python runs by this command, followed by an address; yields when it answers."""
     with TemporaryDirectory(prefix="foretype-") as folder:
         address = f"unix:{folder}/s"
-        command = ("-m", "foretype", "serve", "--listen", address, "--model", model, *options)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdout=asyncio.subprocess.DEVNULL
+            sys.executable, *command, address, stdout=asyncio.subprocess.DEVNULL
         )
         try:
             async with AsyncClient(address) as client:
