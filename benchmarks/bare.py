@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 
 from foretype.v1 import completion_pb2 as pb
 
-PAUSE = 1e-3  # seconds; about as long an engine takes for a character
+PAUSE = 1e-3  # seconds; about as long as an engine takes for a character
 
 
 async def stream(

@@ -9,8 +9,8 @@ that were given up; and the processor while nobody asks.
     load      growth of resident memory while sessions type, jump and edit for so long, after a
               fifth of that time as warm-up; and every answer that was none, by its code
     streams   the same growth over so many streams that were given up after a character
-    bare      and of a server that has no engine (`bare.py`): what grpcio itself loses, which does
-              not free a message that was on its way when a stream is given up (grpc/grpc#43360)
+    bare      and of a server that has no engine (`bare.py`): what grpcio itself loses, which frees
+              nothing of a message that it could not send any more (grpc/grpc#43360)
 """
 
 from __future__ import annotations

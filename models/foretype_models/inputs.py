@@ -27,7 +27,7 @@ Rows = npt.NDArray[np.int64]
 Contexts = npt.NDArray[np.uint32]
 """Hashes of the last n symbols, for each length n: (time, batch, lengths)."""
 Found = npt.NDArray[np.integer[Any]]
-"""For each of such contexts 1 + its prediction, or 0."""
+"""For each of such contexts 1 + its prediction, or 0; it may be unsigned."""
 
 CLASSES = 16
 """How many classes of confidence a prediction has: see `confidence_class`."""
@@ -247,14 +247,16 @@ def encode(
     """
     contexts = context_hashes(architecture.ngrams, context, symbols)
     found = ngrams.look_up(contexts)
-    sources = np.zeros(contexts.shape if architecture.memory else (*symbols.shape, 0), np.int64)
+    parts = [symbols[..., None], found]
     if architecture.memory:
+        sources = np.zeros(contexts.shape, dtype=np.int64)
         for source, memory in enumerate((memories.project, memories.file), 1):
             if memory is not None:
                 answers = memory.look_up(contexts)
                 knows = answers > 0
                 found, sources = np.where(knows, answers, found), np.where(knows, source, sources)
-    rows: Rows = np.concatenate((symbols[..., None], found, sources), axis=-1, dtype=np.int64)
+        parts = [symbols[..., None], found, sources]
+    rows: Rows = np.concatenate(parts, axis=-1, dtype=np.int64)
     rows += _first_rows(architecture)
     return rows, np.concatenate((context, symbols))[len(symbols) :]
 

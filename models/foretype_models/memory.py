@@ -32,9 +32,9 @@ _OTHER_CONTEXT = np.uint64(2**29)  # what two keys differ by is less only where 
 _LENGTH_AT = np.uint64(29 + 32)  # after position and hash
 _LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
 MAX_NEWEST = 128
-"""Symbols at a text's end that are sorted apart; of more, all are sorted in."""
+"""Symbols at a text's end that are kept apart; once they are more, they join the others."""
 MAX_NEW = 256
-"""Symbols that are sorted in at a time; where more are new, all are sorted anew."""
+"""Symbols that are added to these at a time; where more are new, all are sorted anew."""
 MAX_SYMBOLS = 2**29
 
 
@@ -65,10 +65,6 @@ class _Sorted:
     keys: npt.NDArray[np.uint64]
     records: Records
 
-    @classmethod
-    def of(cls, keys: npt.NDArray[np.uint64], records: Records) -> _Sorted:
-        return cls(np.append(np.uint64(0), keys), np.pad(records, ((0, 0), (1, 0))))
-
     @property
     def answers(self) -> npt.NDArray[np.integer[Any]]:
         return self.records[0]
@@ -82,18 +78,21 @@ class _Sorted:
         """Without those from this position on."""
         kept = self.keys & _POSITIONS < position
         kept[0] = True
-        return _Sorted(self.keys[kept], self.records[:, kept])
+        if kept.all():
+            return self
+        # Row by row, here and below: numpy is several times slower along the second axis.
+        return _Sorted(self.keys[kept], np.stack([row[kept] for row in self.records]))
 
-    def joined(self, other: _Sorted) -> _Sorted:
-        """Both in one, with as much known after each as is known after these."""
-        at = self.keys[1:].searchsorted(other.keys[1:]) + 1
-        records = other.records[: len(self.records), 1:].astype(self.records.dtype)
+    def joined(self, keys: npt.NDArray[np.uint64], records: Records) -> _Sorted:
+        """With more of them, sorted, of which at least as much is known."""
+        at = self.keys[1:].searchsorted(keys) + 1
+        rows = zip(self.records, records, strict=False)
         return _Sorted(
-            np.insert(self.keys, at, other.keys[1:]), np.insert(self.records, at, records, axis=1)
+            np.insert(self.keys, at, keys), np.stack([np.insert(row, at, new) for row, new in rows])
         )
 
 
-_NONE = _Sorted.of(np.zeros(0, np.uint64), np.zeros((3, 0), np.int64))
+_NONE = _Sorted(np.zeros(1, np.uint64), np.zeros((3, 1), np.int64))
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,9 @@ class _Occurrences:
     def _last(self, contexts: Contexts) -> Records:
         """What is known after the last occurrence of each context (n, lengths)."""
         keys = _keys(contexts)
-        older = self._recounted(keys, self.first.last(keys | np.uint64(self.valid)))
         at = self.newest.last(keys | np.uint64(self.known))
-        return np.where(at, self.newest.records[:, at], older)
+        older = self.first.last(keys | np.uint64(self.valid)) * (at == 0)
+        return np.where(at, self.newest.records[:, at], self._recounted(keys, older))
 
     def _recounted(self, keys: npt.NDArray[np.uint64], at: Counts) -> Records:
         """What is known after these of the first ones: those before them tell how many, and
@@ -141,7 +140,7 @@ class _Occurrences:
         """Without those from this position on."""
         if position >= self.known:
             return self
-        newest = self.newest.until(position) if position > self.valid else _NONE
+        newest = self.newest.until(position)
         return _Occurrences(self.first, min(self.valid, position), position, newest)
 
     def extended(self, contexts: Contexts, followers: Symbols) -> _Occurrences:
@@ -154,12 +153,13 @@ class _Occurrences:
         following = np.broadcast_to(followers[:, None], contexts.shape).ravel()[order]
         run, total = _counted(run_starts(keys >> _POSITION_BITS), following, before)
         records = np.stack((_answer(following, run, total), run, total))
-        newest = self.newest.joined(_Sorted.of(keys, records))
+        newest = self.newest.joined(keys, records)
         return replace(self, newest=newest, known=self.known + len(contexts))
 
     def merged(self) -> _Occurrences:
         """With the newest sorted in."""
-        first = self.first.until(self.valid).joined(self.newest)
+        newest = self.newest
+        first = self.first.until(self.valid).joined(newest.keys[1:], newest.records[:, 1:])
         return _Occurrences(first, self.known, self.known)
 
 
@@ -233,7 +233,7 @@ class TextMemory:
     surely: how often in a row, of how many occurrences.
 
     All occurrences of all contexts lie in one sorted array, so that the last one before a
-    position is found by bisection; the newest lie in a short tail until they are sorted in.
+    position is found by bisection; the newest lie in a short one of their own for a while.
     A symbol takes 10 bytes for each length. `MAX_SYMBOLS` bounds a text, and there may be
     eight lengths.
     """

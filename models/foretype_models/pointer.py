@@ -351,7 +351,7 @@ class _Following:
         choice = self._choice(first)
         expected = log_probs.copy()
         expected += _BEGINNING * np.float32(math.log(1 - choice.share))
-        letters, likely = choice.letters
+        letters, likely = choice.initials()
         return self._with(expected, letters, choice.share * word * likely, first)
 
     def _word_goes_on(self, log_probs: Floats, possible: Possible) -> Floats:
@@ -416,7 +416,7 @@ class _Spelled:
         return cls(keys, letters, first, LETTER[first])
 
 
-_sealed = lru_cache(maxsize=16)(_Spelled.of)
+_spelled = lru_cache(maxsize=16)(_Spelled.of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -427,8 +427,7 @@ class _Choice:
     weights: tuple[Floats, ...]  # of the words of each part; they sum to 1
     share: float  # the probability that it is one of them
 
-    @property
-    def letters(self) -> tuple[npt.NDArray[np.intp], Probabilities]:
+    def initials(self) -> tuple[npt.NDArray[np.intp], Probabilities]:
         """First letters, rising, and how probable each is."""
         likely = np.zeros(alphabet.SIZE)
         for part, weights in zip(self.parts, self.weights, strict=True):
@@ -456,7 +455,7 @@ def _choice(
     first_letters: bytes,
 ) -> _Choice:
     """Before a word; asked for again when it begins."""
-    parts = [_sealed(sealed)] if sealed else []
+    parts = [_spelled(sealed)] if sealed else []
     if words is not None:
         parts.append(_Spelled.of((words,)))
     query, gate = pointer.asked(np.frombuffer(state, np.float32))

@@ -53,8 +53,9 @@ def log_prob(confidences: Sequence[float]) -> float:
 class Draft(Protocol):
     """Guesses what a search will write (see `drafts.py`)."""
 
-    def after(self, written: bytes) -> bytes:
-        """What may come after this; nothing where there is no telling."""
+    def after(self, written: bytes, unread: int) -> bytes:
+        """What may come after this, of which the network is still to read so many bytes; nothing
+        where there is no telling."""
         ...
 
     def keep(self, written: bytes) -> None:

@@ -17,9 +17,10 @@ from foretype_server.documents import Document
 MAX_TEXTS = 64  # whose last suggestions are at hand; the oldest leave
 WITHIN = 2**16
 """Bytes before the cursor in which the same context is sought."""
-CONTEXTS = (12, 6, 4)
-"""Bytes: such contexts are sought, the longest first; of what followed, half as many are
-guessed. (Of as many, one in two was read in vain.)"""
+RUNS = {12: 8, 6: 4, 4: 2}
+"""By the bytes of a context: the longest that stands in the text is taken, and so much of what
+followed it is guessed that a run reads so many bytes, or twice or four times as many. Most runs
+are thus as long as those of other sessions, with which they can be read together."""
 _SAME = 32  # bytes before a suggestion that tell whether it was one for this place
 
 
@@ -72,24 +73,27 @@ class Draft:
         self._document = document
         self._last = drafts.last(document)
 
-    def after(self, written: bytes) -> bytes:
-        """What may come after this; nothing where there is no telling."""
+    def after(self, written: bytes, unread: int) -> bytes:
+        """What may come after this, of which the network is still to read so many bytes; nothing
+        where there is no telling."""
         if not self._drafts.is_exact:
             return b""
         if len(written) < len(self._last) and self._last.startswith(written):
             return self._last[len(written) :]
-        return self._seen(written)
+        return self._seen(written, unread)
 
     def keep(self, written: bytes) -> None:
         self._drafts.keep(self._document, written)
 
-    def _seen(self, written: bytes) -> bytes:
+    def _seen(self, written: bytes, unread: int) -> bytes:
         """What followed the same bytes in the text, the last time."""
-        text, longest = self._document.prefix, CONTEXTS[0]
+        text, longest = self._document.prefix, max(RUNS)
         context = (text[-longest:] + written)[-longest:]
         first = max(0, len(text) - WITHIN)
-        for length in CONTEXTS:
+        for length, run in RUNS.items():
             at = text.rfind(context[-length:], first, len(text) - 1)
             if at >= 0:
-                return text[at + length :][: length // 2]
+                while run <= unread:
+                    run *= 2
+                return text[at + length :][: run - unread]
         return b""

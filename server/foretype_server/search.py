@@ -154,8 +154,9 @@ class _Greedy:
     def piece(self) -> Piece:
         """What is to be read next: what is decided and not yet read, and a guess."""
         new = self.written[self._read :]
-        room = max(0, AT_ONCE - len(new))
-        self._guess = self._draft.after(self.written)[:room] if self._draft and room else b""
+        room = AT_ONCE - len(new)
+        guess = self._draft.after(self.written, len(new)) if self._draft and room > 0 else b""
+        self._guess = guess[:room]
         symbols = alphabet.encode(new + self._guess)
         return Piece(symbols[:, None], self._state, self._memories)
 

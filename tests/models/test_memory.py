@@ -82,6 +82,22 @@ def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
         np.testing.assert_array_equal(_along(text, typed), _by_hand(typed))
 
 
+@pytest.mark.parametrize("typed", [1, memory.MAX_NEWEST + 1, memory.MAX_NEW + 1])
+@pytest.mark.parametrize("back", [3, 60])
+def test_what_was_handed_out_goes_on_to_answer_for_the_text_before(typed: int, back: int) -> None:
+    """However much is typed then, and after going back into the newest or behind them."""
+    rng = np.random.default_rng(typed)
+    drawn = rng.integers(97, 100, 500)
+    text = TextMemory(LENGTHS, drawn[:100])
+    text.follow(drawn[:110])
+    handed_out = text.at(110), text.along(0, 110)
+    contexts = _contexts(drawn[:110])
+    before = [view.look_up(contexts) for view in handed_out]
+    text.follow(np.concatenate((drawn[: 110 - back], drawn[200 : 200 + typed])))
+    for view, expected in zip(handed_out, before, strict=True):
+        np.testing.assert_array_equal(view.look_up(contexts), expected)
+
+
 @given(texts, st.integers(0, 40))
 def test_what_stands_after_a_position_does_not_change_its_answer(symbols: Symbols, at: int) -> None:
     at = min(at, len(symbols))

@@ -78,7 +78,7 @@ class _Guesses:
     comes: bytes
     kept: list[bytes] = field(default_factory=list[bytes])
 
-    def after(self, written: bytes) -> bytes:
+    def after(self, written: bytes, unread: int) -> bytes:
         right = self.data.draw(st.integers(0, 20))
         return self.comes[len(written) :][:right] + self.data.draw(st.binary(max_size=8))
 
@@ -115,7 +115,7 @@ def test_what_is_guessed_right_is_read_in_one_run(runtime: Runtime) -> None:
     assert len(candidate.text) < AT_ONCE
 
     class Right:
-        def after(self, written: bytes) -> bytes:
+        def after(self, written: bytes, unread: int) -> bytes:
             return candidate.text.encode()[len(written) :]
 
         def keep(self, written: bytes) -> None:
@@ -209,7 +209,7 @@ def test_a_continuation_that_repeats_itself_says_it_once(runtime: Runtime) -> No
     assert len(sent) > len(candidate.text)  # what was sent cannot be taken back
 
     class Right:
-        def after(self, written: bytes) -> bytes:
+        def after(self, written: bytes, unread: int) -> bytes:
             return sent.encode()[len(written) :]
 
         def keep(self, written: bytes) -> None:
