@@ -37,6 +37,7 @@ from foretype_models.runtime import Piece, Runtime, State
 from options import parser
 
 ROUNDS, STEPS = 60, 20
+TYPED = 60  # bytes since the memory was last sorted
 TEXT = b"package org.example;\n\npublic final class Words {\n    private int count;\n" * 40
 
 
@@ -60,7 +61,8 @@ def engine_step(runtime: Runtime, texts: int, pointing: bool = True) -> Callable
     memories: list[Memories] = []
     for number in range(texts):
         symbols = alphabet.encode(TEXT + b"// %d\n" % number)
-        memory = TextMemory(runtime.architecture.ngrams, symbols)
+        memory = TextMemory(runtime.architecture.ngrams, symbols[:-TYPED])
+        memory.follow(symbols)
         memories.append(Memories(file=memory.at(len(symbols))))
         before = runtime.initial_state()
         begun.append(runtime.read(symbols[:, None], before, memories[-1])[1])
