@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from foretype.client import Client
@@ -24,6 +26,10 @@ from foretype_training.pointing import learn
 settings.register_profile("house", deadline=None)  # how long a test takes is no test
 settings.register_profile("thorough", deadline=None, max_examples=20_000)
 settings.load_profile("house")
+
+# Tiny networks gain nothing from threads, which wait for each other on a busy machine.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that the tests start
 
 FORETYPE = [sys.executable, "-m", "foretype"]
 

@@ -21,7 +21,7 @@ from foretype_models import alphabet, bundle, registry
 from foretype_models.runtime import Runtime
 from foretype_training.corpus import SourceFile
 from tests.conftest import FORETYPE, write_java
-from tests.training.conftest import EAGER
+from tests.training.eager import EAGER
 
 pytestmark = pytest.mark.e2e
 

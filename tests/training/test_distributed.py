@@ -21,7 +21,7 @@ from foretype_training.checkpoint import Checkpoint, load_checkpoint
 from foretype_training.distributed import ALONE, joined
 from foretype_training.errors import InputError
 from tests.conftest import write_java
-from tests.training.conftest import EAGER
+from tests.training.eager import EAGER
 
 # With the dropout of the default: its masks are those of one process too.
 CONFIG = """epochs = 2

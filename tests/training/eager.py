@@ -1,10 +1,6 @@
-"""Tiny networks gain nothing from threads, and wait for each other on a busy machine."""
+"""`foretype train` as the tests that stop it need it."""
 
 from __future__ import annotations
-
-import os
-
-import torch
 
 # The command, but that it writes its checkpoint after every step, not after every minute.
 EAGER = """
@@ -14,6 +10,3 @@ trainer.Trainer = partial(trainer.Trainer, checkpoint_seconds=0)
 from foretype.__main__ import main
 main()
 """
-
-torch.set_num_threads(1)
-os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that the tests start
