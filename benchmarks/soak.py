@@ -9,8 +9,9 @@ that were given up; and the processor while nobody asks.
     load      growth of resident memory while sessions type, jump and edit for so long, after a
               fifth of that time as warm-up; and every answer that was none, by its code
     streams   the same growth over so many streams that were given up after a character
-    bare      and of a server that has no engine (`bare.py`): what grpcio itself loses, which frees
-              nothing of a message that it could not send any more (grpc/grpc#43360)
+    bare      and of a server that has no engine (`bare.py`): what grpcio itself loses, which does
+              not free what it had made ready for a message that it cannot send any more
+              (grpc/grpc#43360)
 """
 
 from __future__ import annotations

@@ -54,8 +54,9 @@ LETTER = np.cumsum(BEGINS) - 1
 
 _IS_WORD, _BEGINS = IS_WORD.tolist(), BEGINS.tolist()
 _BEGINS_AT = np.flatnonzero(BEGINS)
-_BEGINNING: Floats = BEGINS.astype(np.float32)  # of these the sum is taken,
-_OTHERS: Floats = (~IS_WORD).astype(np.float32)  # and of these
+# 1 for what a word may begin with and for what is in none, else 0: a product with it is a sum.
+_BEGINNING: Floats = BEGINS.astype(np.float32)
+_OTHERS: Floats = (~IS_WORD).astype(np.float32)
 _CLASSES = np.log2(np.arange(WINDOW + SEALED, 0, -1)).astype(np.int64).clip(max=DISTANCES - 1)
 _LEAST_SHARE = 1e-3  # of the pointer, below which it is given up within a word
 _MOST = 1 - 1e-6  # so that the network is never left out

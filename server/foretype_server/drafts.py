@@ -95,5 +95,6 @@ class Draft:
             if at >= 0:
                 while run <= unread:
                     run *= 2
-                return text[at + length :][: run - unread]
+                at += length
+                return text[at : at + run - unread]
         return b""

@@ -56,6 +56,8 @@ def test_what_followed_the_same_bytes_last_time_is_expected_again() -> None:
         (b"", 3, b"e"),
         (b"", 4, b"ers "),
         (b"", 5, b"ers"),
+        (b"ers = ", 8, b"2;\nint k"),
+        (b" = 2", 1, b";"),  # four are the same, and no more
     ],
 )
 def test_a_run_reads_two_four_eight_or_sixteen_bytes(
