@@ -225,12 +225,13 @@ async def _type(typist: Typist, prefix: str, suffix: str) -> list[float]:
 
 
 async def _jump(typist: OverGrpc, prefix: str, suffix: str) -> list[Jump]:
-    """Writes half a line at places all over the file; what each took."""
+    """Writes half of a new line at places all over the file; what each took."""
     jumps: list[Jump] = []
     for number in range(1, JUMPS + 1):
         at = prefix.index("\n", len(prefix) * number // (JUMPS + 1)) + 1
+        before, after = prefix[:at] + TYPED[: len(TYPED) // 2], "\n" + prefix[at:] + suffix
         began = perf_counter()
-        answer = await typist.answer(prefix[:at] + TYPED[: len(TYPED) // 2], prefix[at:] + suffix)
+        answer = await typist.answer(before, after)
         whole, parts = (perf_counter() - began) * 1e3, answer.timings
         rest = whole - parts.read_ms - parts.search_ms
         jumps.append(Jump(whole, parts.read_ms, parts.read_bytes, parts.search_ms, rest))

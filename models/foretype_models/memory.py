@@ -13,8 +13,9 @@ continuous cache". Followed matches as an input: the match models of the PAQ fam
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,17 +26,22 @@ from foretype_models.architecture import MAX_MEMORY_NGRAMS
 from foretype_models.inputs import CLASSES, Contexts, Found, Memory, confidence_class
 
 Counts = npt.NDArray[np.integer[Any]]
+Keys = npt.NDArray[np.uint64]
+"""Occurrences of contexts, sorted: from the highest bits on the context's length (3) and hash
+(28), the position (20), and what is known after it, an answer as in `inputs.Found` (13). Before
+them all stands one that answers nothing: what is found where there is none."""
 
-_POSITION_BITS = np.uint64(29)
-_POSITIONS = np.uint64(2**29 - 1)
-_OTHER_CONTEXT = np.uint64(2**29)  # what two keys differ by is less only where it is the same
-_LENGTH_AT = np.uint64(29 + 32)  # after position and hash
+_POSITION_AT, _CONTEXT_AT, _LENGTH_AT = np.uint64(13), np.uint64(33), np.uint64(61)
+_ANSWERS = np.uint64(2**13 - 1)
+_POSITIONS = np.uint64(2**20 - 1)
+_OTHER_CONTEXT = np.uint64(2**33)  # what two keys differ by is less only where it is the same
+_UNUSED = np.uint64(32 - 28)  # bits of a hash
 _LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
 MAX_NEWEST = 128
 """Symbols at a text's end that are kept apart; once they are more, they join the others."""
 MAX_NEW = 256
 """Symbols that are added to these at a time; where more are new, all are sorted anew."""
-MAX_SYMBOLS = 2**29
+MAX_SYMBOLS = 2**20
 
 
 @dataclass(frozen=True)
@@ -48,142 +54,139 @@ class Answers:
         return self.found
 
 
-Records = npt.NDArray[np.integer[Any]]
-"""What is known after an occurrence of a context and the symbol that followed it, three numbers
-in the first axis: the answer, for how many occurrences in a row that symbol has been the same,
-and how many there were; zeros where there was none."""
-
-
-@dataclass(frozen=True)
-class _Sorted:
-    """Occurrences of contexts, sorted by length, context and position. Before them all stands
-    one that answers nothing: what is found where there is none.
-
-    Of each it has what is known after it: the whole record, or to save memory the answer alone.
-    """
-
-    keys: npt.NDArray[np.uint64]
-    records: Records
-
-    @property
-    def answers(self) -> npt.NDArray[np.integer[Any]]:
-        return self.records[0]
-
-    def last(self, wanted: npt.NDArray[np.uint64]) -> Counts:
-        """Where the last occurrence of each context before a position stands."""
-        at = self.keys[1:].searchsorted(wanted)
-        return at * ((self.keys[at] ^ wanted) < _OTHER_CONTEXT)
-
-    def until(self, position: int) -> _Sorted:
-        """Without those from this position on."""
-        kept = self.keys & _POSITIONS < position
-        kept[0] = True
-        if kept.all():
-            return self
-        # Row by row, here and below: numpy is several times slower along the second axis.
-        return _Sorted(self.keys[kept], np.stack([row[kept] for row in self.records]))
-
-    def joined(self, keys: npt.NDArray[np.uint64], records: Records) -> _Sorted:
-        """With more of them, sorted, of which at least as much is known."""
-        at = self.keys[1:].searchsorted(keys) + 1
-        rows = zip(self.records, records, strict=False)
-        return _Sorted(
-            np.insert(self.keys, at, keys), np.stack([np.insert(row, at, new) for row, new in rows])
-        )
-
-
-_NONE = _Sorted(np.zeros(1, np.uint64), np.zeros((3, 1), np.int64))
-
-
 @dataclass(frozen=True)
 class _Occurrences:
     """The occurrences of all contexts in a text, but for the last symbol's, which nothing
     follows yet: those of the first `valid` positions and, apart, the newest.
 
-    Of the first ones those at later positions belong to an earlier version of the text.
+    Of the first ones those at later positions belong to an earlier version of the text. Of the
+    newest it has also in how many in a row up to there the follower was the same, and how many
+    there were, (2, n); of the others that is asked for too seldom to be kept.
     """
 
-    first: _Sorted
+    first: Keys
     valid: int
     known: int  # positions in all
-    newest: _Sorted = _NONE
+    newest: Keys = field(default_factory=lambda: np.zeros(1, dtype=np.uint64))
+    counts: Counts = field(default_factory=lambda: np.zeros((2, 1), dtype=np.int64))
 
-    def found(self, contexts: Contexts, before: npt.NDArray[np.uint64]) -> Found:
-        """The answer after the last occurrence of each context before these positions."""
+    def _last(self, contexts: Contexts) -> tuple[Counts, Counts, Counts]:
+        """Of the last occurrence of each context (n, lengths) the answer and the counts; zeros
+        where there is none."""
         keys = _keys(contexts)
-        found = self.first.answers[self.first.last(keys | np.minimum(before, self.valid))]
-        if self.known == self.valid:
-            return found
-        newer = self.newest.answers[self.newest.last(keys | before)]
-        return np.where(newer, newer, found)
+        at = _last_of(self.newest, keys | _at(self.known))
+        older = _last_of(self.first, keys | _at(self.valid)) * (at == 0)
+        run, total = np.where(at, self.counts[:, at], self._recounted(keys, older))
+        return _answers(np.where(at, self.newest[at], self.first[older])), run, total
 
-    def _last(self, contexts: Contexts) -> Records:
-        """What is known after the last occurrence of each context (n, lengths)."""
-        keys = _keys(contexts)
-        at = self.newest.last(keys | np.uint64(self.known))
-        older = self.first.last(keys | np.uint64(self.valid)) * (at == 0)
-        return np.where(at, self.newest.records[:, at], self._recounted(keys, older))
-
-    def _recounted(self, keys: npt.NDArray[np.uint64], at: Counts) -> Records:
-        """What is known after these of the first ones: those before them tell how many, and
-        how many in a row, which is asked for too seldom to be kept."""
-        answers, hit = self.first.answers, at > 0
-        begins = np.where(hit, self.first.keys[1:].searchsorted(keys) + 1, 0)
+    def _recounted(self, keys: Keys, at: Counts) -> Counts:
+        """The counts of these of the first ones: those before them tell."""
+        hit = at > 0
+        begins = np.where(hit, self.first[1:].searchsorted(keys) + 1, 0)
         run = np.zeros(at.shape, dtype=np.int64)
         run[hit] = [
-            _last_run(answers[start : end + 1])
+            _last_run(self.first[start : end + 1])
             for start, end in zip(begins[hit].tolist(), at[hit].tolist(), strict=True)
         ]
-        return np.stack((answers[at].astype(np.int64), run, np.where(hit, at - begins + 1, 0)))
+        return np.stack((run, np.where(hit, at - begins + 1, 0)))
 
     def until(self, position: int) -> _Occurrences:
         """Without those from this position on."""
         if position >= self.known:
             return self
-        newest = self.newest.until(position)
-        return _Occurrences(self.first, min(self.valid, position), position, newest)
+        kept = _before(self.newest, position)
+        newest, counts = self.newest[kept], self.counts[:, kept]
+        return _Occurrences(self.first, min(self.valid, position), position, newest, counts)
+
+    def as_sorted(self, position: int) -> _Occurrences:
+        """Those before this position in the text for which the first ones were sorted."""
+        return _Occurrences(self.first, position, position)
 
     def extended(self, contexts: Contexts, followers: Symbols) -> _Occurrences:
         """With more of them, (n, lengths), in the text's order."""
-        positions = np.arange(self.known, self.known + len(contexts), dtype=np.uint64)
-        keys = (_keys(contexts) | positions[:, None]).ravel()
+        positions = np.arange(self.known, self.known + len(contexts))
+        keys = (_keys(contexts) | _at(positions)[:, None]).ravel()
         order = np.argsort(keys)
         keys = keys[order]
-        before = self._last(contexts).reshape(3, -1)[:, order]
+        before = [known.ravel()[order] for known in self._last(contexts)]
         following = np.broadcast_to(followers[:, None], contexts.shape).ravel()[order]
-        run, total = _counted(run_starts(keys >> _POSITION_BITS), following, before)
-        records = np.stack((_answer(following, run, total), run, total))
-        newest = self.newest.joined(keys, records)
-        return replace(self, newest=newest, known=self.known + len(contexts))
+        counts = np.stack(_counted(run_starts(keys >> _CONTEXT_AT), following, before))
+        at = self.newest[1:].searchsorted(keys) + 1
+        return replace(
+            self,
+            known=self.known + len(contexts),
+            newest=np.insert(self.newest, at, _answering(keys, following, *counts)),
+            # Row by row: numpy is several times slower along the second axis.
+            counts=np.stack(
+                [np.insert(row, at, new) for row, new in zip(self.counts, counts, strict=True)]
+            ),
+        )
 
     def merged(self) -> _Occurrences:
         """With the newest sorted in."""
-        newest = self.newest
-        first = self.first.until(self.valid).joined(newest.keys[1:], newest.records[:, 1:])
-        return _Occurrences(first, self.known, self.known)
+        first = self.first[_before(self.first, self.valid)]
+        at = first[1:].searchsorted(self.newest[1:]) + 1
+        return _Occurrences(np.insert(first, at, self.newest[1:]), self.known, self.known)
 
 
-def _answer(symbol: Counts, run: Counts, total: Counts) -> Counts:
-    return 1 + symbol * CLASSES + confidence_class(run, total)
+def _keys(contexts: Contexts) -> Keys:
+    """Of the occurrences of contexts, less their positions and answers."""
+    hashes = contexts.astype(np.uint64) >> _UNUSED
+    return hashes << _CONTEXT_AT | _LENGTHS[: contexts.shape[-1]]
 
 
-def _symbols(found: Counts) -> Counts:
+def _at(positions: npt.ArrayLike) -> Keys:
+    """The part that positions have in keys; what is found below it stands before them."""
+    return np.asarray(positions, dtype=np.uint64) << _POSITION_AT
+
+
+def _answering(keys: Keys, symbol: Counts, run: Counts, total: Counts) -> Keys:
+    """These occurrences, with what is known after each."""
+    answers = 1 + symbol * CLASSES + confidence_class(run, total)
+    return keys | answers.astype(np.uint64)
+
+
+def _answers(keys: Keys) -> Counts:
+    return (keys & _ANSWERS).astype(np.int64)
+
+
+def _symbols(answers: Counts) -> Counts:
     """That answers speak of."""
-    return (found - 1) // CLASSES
+    return (answers - 1) // CLASSES
 
 
-def _last_run(answers: Counts) -> int:
-    """For how many answers up to the last one the symbol is the same."""
-    for part in (answers[-16:], answers):  # as a rule it has changed lately
-        symbols = _symbols(part)
-        others = np.flatnonzero(symbols != symbols[-1])
-        if len(others):
-            return len(part) - 1 - int(others[-1])
-    return len(answers)
+def _last_of(among: Keys, wanted: Keys) -> Counts:
+    """Where the last occurrence of each context before a position stands."""
+    at = among[1:].searchsorted(wanted)
+    return at * ((among[at] ^ wanted) < _OTHER_CONTEXT)
+
+
+def _found(among: Keys, wanted: Keys) -> Keys:
+    """The answers after the last occurrence of each context before a position."""
+    last = among[among[1:].searchsorted(wanted)]
+    return (last & _ANSWERS) * ((last ^ wanted) < _OTHER_CONTEXT)
+
+
+def _before(keys: Keys, position: int) -> npt.NDArray[np.bool_]:
+    """Which of them stand before this position, and the one before them all."""
+    before = keys >> _POSITION_AT & _POSITIONS < position
+    before[0] = True
+    return before
+
+
+def _last_run(keys: Keys) -> int:
+    """For how many occurrences up to the last one the follower is the same."""
+    # As a rule it has changed lately: a few numbers, for which Python is faster than numpy.
+    symbol, *others = ((answer - 1) // CLASSES for answer in (keys[:-9:-1] & _ANSWERS).tolist())
+    for run, other in enumerate(others, 1):
+        if other != symbol:
+            return run
+    changes = np.flatnonzero(_symbols(_answers(keys)) != symbol)
+    return len(keys) - 1 - int(changes[-1]) if len(changes) else len(keys)
 
 
 def _counted(
-    starts: npt.NDArray[np.bool_], followers: Counts, known: Records | None = None
+    starts: npt.NDArray[np.bool_], followers: Counts, known: Sequence[Counts] | None = None
 ) -> tuple[Counts, Counts]:
     """After each of some occurrences, which are sorted by context and position: in how many in
     a row up to there the follower was the same, and how many there were. `starts` says where
@@ -191,38 +194,31 @@ def _counted(
     changes = starts | run_starts(followers)
     run, total = _since(changes), _since(starts)
     if known is not None:
-        found, known_run, known_total = known
+        answers, known_run, known_total = known
         total = total + known_total
-        goes_on = starts & (known_total > 0) & (_symbols(found) == followers)
+        goes_on = starts & (known_total > 0) & (_symbols(answers) == followers)
         numbers = np.arange(len(changes))
         run = run + np.where(goes_on, known_run, 0)[numbers - run + 1]
     return run, total
 
 
 def _occurrences(lengths: tuple[int, ...], symbols: Symbols) -> _Occurrences:
-    """Those in a text, sorted."""
+    """Those in a text, sorted. Raises ValueError where it is too long."""
+    if len(symbols) > MAX_SYMBOLS:
+        raise ValueError(f"a text of {len(symbols)} symbols, more than {MAX_SYMBOLS}")
     valid = max(0, len(symbols) - 1)
-    keys = np.zeros(1 + len(lengths) * valid, dtype=np.uint64)
-    answers = np.zeros((1, len(keys)), dtype=np.uint16)
-    positions = np.arange(valid, dtype=np.uint64)
+    first = np.zeros(1 + len(lengths) * valid, dtype=np.uint64)
+    positions = _at(np.arange(valid))
     followers = symbols[1:].astype(np.int32)
-    contexts = _hashes(lengths, symbols[:-1])
+    contexts = _keys(_hashes(lengths, symbols[:-1]))
     # One length after the other: what is worked on stays in the processor's cache.
     for number in range(len(lengths)):
-        at = slice(1 + number * valid, 1 + (number + 1) * valid)
-        own = keys[at]
-        hashed = contexts[:, number].astype(np.uint64) << _POSITION_BITS
-        np.bitwise_or(_LENGTHS[number] | hashed, positions, out=own)
-        own.sort()
-        following = followers[(own & _POSITIONS).astype(np.int64)]
-        run, total = _counted(run_starts(own >> _POSITION_BITS), following)
-        answers[0, at] = _answer(following, run, total)
-    return _Occurrences(_Sorted(keys, answers), valid, valid)
-
-
-def _keys(contexts: Contexts) -> npt.NDArray[np.uint64]:
-    """Of the occurrences of contexts, less their positions."""
-    return contexts.astype(np.uint64) << _POSITION_BITS | _LENGTHS[: contexts.shape[-1]]
+        keys = contexts[:, number] | positions
+        keys.sort()
+        following = followers[(keys >> _POSITION_AT & _POSITIONS).astype(np.int64)]
+        counts = _counted(run_starts(keys >> _CONTEXT_AT), following)
+        first[1 + number * valid :][:valid] = _answering(keys, following, *counts)
+    return _Occurrences(first, valid, valid)
 
 
 class TextMemory:
@@ -234,46 +230,52 @@ class TextMemory:
 
     All occurrences of all contexts lie in one sorted array, so that the last one before a
     position is found by bisection; the newest lie in a short one of their own for a while.
-    A symbol takes 10 bytes for each length. `MAX_SYMBOLS` bounds a text, and there may be
+    A symbol takes 8 bytes for each length. `MAX_SYMBOLS` bounds a text, and there may be
     eight lengths.
     """
 
     def __init__(self, lengths: tuple[int, ...], symbols: Symbols) -> None:
         """`symbols` is int64 of shape (n,)."""
-        self._symbols = symbols.astype(np.uint16)
+        # The text that it follows, and the one for which the first occurrences were sorted.
+        self._symbols = self._sorted = symbols.astype(np.uint16)
         self._lengths = lengths
         self._occurrences = _occurrences(lengths, symbols)
 
     @property
     def nbytes(self) -> int:
-        return 10 * len(self._occurrences.first.keys) + self._symbols.nbytes
+        return self._occurrences.first.nbytes + self._symbols.nbytes + self._sorted.nbytes
 
     def follow(self, symbols: Symbols) -> None:
         """Goes over to another text, at little cost where the beginning is the same. What
         was handed out for the text before goes on to answer for that."""
         compact = symbols.astype(np.uint16)
-        occurrences = self._occurrences.until(max(0, _common_length(self._symbols, compact) - 1))
+        same, again = (_common_length(text, compact) for text in (self._symbols, self._sorted))
+        if again > same:  # an edit was taken back
+            occurrences = self._occurrences.as_sorted(max(0, again - 1))
+        else:
+            occurrences = self._occurrences.until(max(0, same - 1))
         self._symbols = compact
         new = range(occurrences.known, len(symbols) - 1)
         if len(new) > MAX_NEW:
-            self._occurrences = _occurrences(self._lengths, symbols)
-            return
-        if new:
+            occurrences = _occurrences(self._lengths, symbols)
+        elif new:
             occurrences = occurrences.extended(
                 _contexts(self._lengths, symbols, new), symbols[new.start + 1 :]
             )
-        full = occurrences.known - occurrences.valid > MAX_NEWEST
-        self._occurrences = occurrences.merged() if full else occurrences
+        if occurrences.known - occurrences.valid > MAX_NEWEST:
+            occurrences = occurrences.merged()
+        if occurrences.first is not self._occurrences.first:
+            self._sorted = compact
+        self._occurrences = occurrences
 
     def at(self, length: int) -> Memory:
         """What is known after the first `length` symbols: for any continuations of them."""
-        return _View(self._occurrences, np.array(max(0, length - 1), dtype=np.uint64))
+        return _View.of(self._occurrences, np.array(max(0, length - 1)))
 
     def along(self, start: int, stop: int) -> Memory:
         """What is known after each symbol from `start` on: for reading up to `stop`, row by
         row."""
-        before = np.arange(start, stop, dtype=np.uint64)
-        return _View(self._occurrences, before[:, None, None])
+        return _View.of(self._occurrences, np.arange(start, stop)[:, None, None])
 
 
 @dataclass(frozen=True)
@@ -281,21 +283,32 @@ class _View:
     """What a text's memory answers where occurrences before a position count, the same for
     all rows or one for each."""
 
-    occurrences: _Occurrences
-    before: npt.NDArray[np.uint64]
+    first: Keys
+    before: Keys  # the positions' part of the keys that are looked for,
+    newest: Keys
+    before_newest: Keys
+
+    @classmethod
+    def of(cls, occurrences: _Occurrences, before: Counts) -> Self:
+        first = np.minimum(before, occurrences.valid)
+        return cls(occurrences.first, _at(first), occurrences.newest, _at(before))
 
     def look_up(self, contexts: Contexts) -> Found:
-        return self.occurrences.found(contexts, self.before)
+        keys = _keys(contexts)
+        found = _found(self.first, keys | self.before)
+        if len(self.newest) == 1:
+            return found
+        newer = _found(self.newest, keys | self.before_newest)
+        return np.where(newer, newer, found)
 
 
 def answers(lengths: tuple[int, ...], symbols: Symbols) -> Found:
     """What a text's own memory answers after each of its symbols (n,): (n, lengths)."""
     occurrences = _occurrences(lengths, np.append(symbols, 0)).first
-    keys = occurrences.keys[1:]
-    first = run_starts(keys >> _POSITION_BITS)
-    before = np.where(first, 0, occurrences.answers[:-1])
+    keys = occurrences[1:]
+    before = np.where(run_starts(keys >> _CONTEXT_AT), 0, _answers(occurrences[:-1]))
     found = np.zeros((len(symbols), len(lengths)), dtype=np.int64)
-    positions, length = keys & _POSITIONS, keys >> _LENGTH_AT
+    positions, length = keys >> _POSITION_AT & _POSITIONS, keys >> _LENGTH_AT
     found[positions.astype(np.int64), length.astype(np.int64)] = before
     return found
 
@@ -339,6 +352,8 @@ def run_starts(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
 
 def _since(starts: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """How many there were since the last start, counting that: 1, 2, 3, 1, 2, ..."""
+    if starts.all():  # a single symbol that was typed
+        return np.ones(len(starts), dtype=np.int32)
     first = np.flatnonzero(starts).astype(np.int32)
     numbers = np.arange(1, len(starts) + 1, dtype=np.int32)
     return numbers - np.repeat(first, np.diff(first, append=np.int32(len(starts))))

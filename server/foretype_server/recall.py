@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from foretype_models import alphabet
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
-from foretype_models.inputs import Memory
+from foretype_models.inputs import CLASSES, Contexts, Found, Memory
 from foretype_models.memory import TextMemory
 from foretype_server.states import Name, Origin
 
 SPAN = 2**16
-"""Bytes: of a longer text the last one or two spans before a position are remembered. Where
-they begin depends on that position alone, so reading in parts gives the same."""
+"""Bytes: of a longer text the span that holds a position and the one before it are remembered.
+Where they begin depends on that position alone, so reading in parts gives the same; and who
+jumps about in a long text finds the spans as they were left."""
 CAPACITY = 36 * 2**20  # bytes
 
 
@@ -28,8 +29,8 @@ def memory_lengths(architecture: Architecture) -> tuple[int, ...]:
 class FileMemories:
     """For any position of a text, what its own text before that knows.
 
-    Bounded in bytes; what has left is built anew from the text. The compute thread alone
-    uses it.
+    Bounded in bytes; what has left is built anew from the text. Not safe for threads: who
+    computes has it alone (see `compute.py`).
     """
 
     def __init__(self, lengths: tuple[int, ...], capacity: int = CAPACITY) -> None:
@@ -39,24 +40,34 @@ class FileMemories:
 
     def of_path(self, origin: Origin) -> Memory:
         """For reading the path."""
-        return self._memory(origin, 0).along(0, _path_length(origin))
+        return self._span(origin, 0).along(0, _path_length(origin))
 
     def along(self, origin: Origin, start: int, stop: int) -> Memory:
         """For reading the text from `start` up to `stop`, which lie in one block."""
         first = _first(start)
         shift = _shift(origin, first)
-        return self._memory(origin, first).along(start - shift, stop - shift)
+        own = self._span(origin, first).along(start - shift, stop - shift)
+        return self._after_span_before(origin, first, own)
 
     def after(self, origin: Origin) -> Memory:
         """For all that may follow the text."""
         length = len(origin.text)
         first = _first(length)
-        return self._memory(origin, first).at(length - _shift(origin, first))
+        own = self._span(origin, first).at(length - _shift(origin, first))
+        return self._after_span_before(origin, first, own)
 
-    def _memory(self, origin: Origin, first: int) -> TextMemory:
-        """That of the text from `first` on, as far as any position needs it."""
+    def _after_span_before(self, origin: Origin, first: int, own: Memory) -> Memory:
+        """What the span before the one from `first` on knows, and this one's own."""
+        if not first:
+            return own
+        before = first - SPAN
+        earlier = self._span(origin, before).at(first - _shift(origin, before))
+        return _Spans(earlier, own)
+
+    def _span(self, origin: Origin, first: int) -> TextMemory:
+        """That of the span from `first` on, as far as any position needs it."""
         key = (replace(origin.name, generation=0), first)
-        text = origin.text[first : first + 2 * SPAN]
+        text = origin.text[first : first + SPAN]
         known = self._texts.pop(key, None)
         if known is None:
             memory = TextMemory(self._lengths, _symbols(origin, first, text))
@@ -76,6 +87,25 @@ class FileMemories:
         return sum(len(text) + memory.nbytes for text, memory in self._texts.values())
 
 
+@dataclass(frozen=True)
+class _Spans:
+    """Two memories of one text, of which the later one's answers count. Each has counted its own
+    span; where both say that the same symbol follows, the surer one is right."""
+
+    earlier: Memory
+    later: Memory
+
+    def look_up(self, contexts: Contexts) -> Found:
+        earlier, later = self.earlier.look_up(contexts), self.later.look_up(contexts)
+        same = _symbol_numbers(earlier) == _symbol_numbers(later)
+        return np.where(same | (later == 0), np.maximum(earlier, later), later)
+
+
+def _symbol_numbers(found: Found) -> Found:
+    """1 + the symbol that each answer names, 0 where there is none."""
+    return (found + (CLASSES - 1)) // CLASSES
+
+
 def _symbols(origin: Origin, first: int, text: bytes) -> Symbols:
     """Of the text from `first` on, after the path where that is its beginning."""
     symbols = alphabet.encode(text)
@@ -83,8 +113,8 @@ def _symbols(origin: Origin, first: int, text: bytes) -> Symbols:
 
 
 def _first(position: int) -> int:
-    """Where the text begins that is remembered at this position."""
-    return max(0, position // SPAN - 1) * SPAN
+    """Where the span begins that holds this position."""
+    return position // SPAN * SPAN
 
 
 def _shift(origin: Origin, first: int) -> int:

@@ -82,6 +82,16 @@ def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
         np.testing.assert_array_equal(_along(text, typed), _by_hand(typed))
 
 
+def test_who_takes_an_edit_back_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = np.random.default_rng(0).integers(97, 100, 3 * memory.MAX_NEW)
+    text = TextMemory(LENGTHS, drawn)
+    monkeypatch.setattr(memory, "_occurrences", None)
+    for at in (memory.MAX_NEW, 2 * memory.MAX_NEW, 10, len(drawn)):
+        edited = np.concatenate((drawn[:at], drawn[:5]))
+        text.follow(edited)
+        np.testing.assert_array_equal(_along(text, edited), _by_hand(edited))
+
+
 @pytest.mark.parametrize("typed", [1, memory.MAX_NEWEST + 1, memory.MAX_NEW + 1])
 @pytest.mark.parametrize("back", [3, 60])
 def test_what_was_handed_out_goes_on_to_answer_for_the_text_before(typed: int, back: int) -> None:

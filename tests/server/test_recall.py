@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from foretype_models import alphabet, inputs
+from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import Found
 from foretype_models.memory import TextMemory
+from foretype_server import recall
 from foretype_server.recall import FileMemories
 from foretype_server.states import Name, Snapshots
 
-SHAPE = Architecture(ngrams=(2, 4))
+SHAPE, ONE = Architecture(ngrams=(2, 4)), Architecture(ngrams=(2,))
 TEXT = b"int sum = 0;\nfor (int i = 0; i < n; i++) {\n    sum += i;\n}\nreturn sum;\n"
 
 
@@ -50,3 +52,64 @@ def test_an_edit_behind_which_the_text_went_on_is_followed() -> None:
     edited = TEXT[:30] + b"int n; int n; int n"
     for text in (TEXT, TEXT[:30], edited, TEXT):
         np.testing.assert_array_equal(_known(memories, text), _fresh(text))
+
+
+def _built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the texts that memories are built of from here on."""
+    lengths: list[int] = []
+    build = TextMemory.__init__
+
+    def noted(memory: TextMemory, ngrams: tuple[int, ...], symbols: Symbols) -> None:
+        lengths.append(len(symbols))
+        build(memory, ngrams, symbols)
+
+    monkeypatch.setattr(TextMemory, "__init__", noted)
+    return lengths
+
+
+def test_of_a_long_text_two_spans_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "SPAN", 32)
+    three = TEXT[:70]
+    np.testing.assert_array_equal(_fresh(three), _fresh(b"?" * 32 + three[32:]))
+    assert (_fresh(three) != _fresh(TEXT[:32] + b"?" * 32 + three[64:])).any()
+
+
+def test_what_both_spans_know_the_later_one_says_and_the_surer_one_how_surely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recall, "SPAN", 32)
+    context = alphabet.encode(b"in")[:, None]
+    contexts = inputs.context_hashes((2,), inputs.initial_context(ONE, 1), context)[-1:]
+
+    def after_in(text: bytes) -> int:
+        origin = Snapshots(0).origin(Name("", "Sum.java"), text)
+        return int(FileMemories((2,)).after(origin).look_up(contexts)[0, 0, 0])
+
+    often, once = b"int int int int ".ljust(32), b"int "
+    assert after_in(often + once) == after_in(often) > after_in(once)
+    other = after_in(often + b"ink ")
+    assert other == after_in(b"ink ")
+    assert after_in(often + b"none") == after_in(often)
+
+
+def test_who_jumps_about_in_a_long_text_waits_for_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recall, "SPAN", 16)
+    built = _built(monkeypatch)
+    memories = FileMemories(SHAPE.ngrams)
+    origin = Snapshots(0).origin(Name("", "Sum.java"), TEXT)
+    for start in range(0, len(TEXT), 8):
+        memories.along(origin, start, min(start + 8, len(TEXT)))
+    assert len(built) == -(-len(TEXT) // 16)
+    for at in (40, 20, 70, 10, 33, 16, 32):
+        np.testing.assert_array_equal(_known(memories, TEXT[:at]), _fresh_quietly(TEXT[:at], built))
+    assert len(built) == -(-len(TEXT) // 16)
+
+
+def _fresh_quietly(text: bytes, built: list[int]) -> Found:
+    """`_fresh`, of which nothing is noted."""
+    number = len(built)
+    found = _fresh(text)
+    del built[number:]
+    return found
