@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, cast
@@ -17,6 +18,8 @@ from foretype_models.architecture import Architecture
 from foretype_models.bundle import NETWORKS, Bundle, BundleError, Precision
 from foretype_models.inputs import NO_MEMORIES, Memories, side_by_side
 from foretype_models.pointer import NOTHING, Recent, Words
+
+_NO_OTHERS = nullcontext()
 
 LogProbs = npt.NDArray[np.float32]
 """Natural logarithms of probabilities."""
@@ -175,26 +178,36 @@ class Runtime:
         """Reads one piece."""
         return self.read_together([Piece(symbols, state, memories)])[0]
 
-    def read_together(self, pieces: Sequence[Piece]) -> list[Read]:
-        """Reads pieces, which have as many symbols one as the other, in one run."""
+    def read_together(
+        self, pieces: Sequence[Piece], running: AbstractContextManager[None] = _NO_OTHERS
+    ) -> list[Read]:
+        """Reads pieces, which have as many symbols one as the other, in one run; `running` is
+        entered while the network runs and no Python code does."""
         if len(pieces) > 1 and not self.is_exact:
-            return [read for piece in pieces for read in self.read_together([piece])]
+            return [read for piece in pieces for read in self.read_together([piece], running)]
         lanes = [piece.state.batch for piece in pieces]
         if len(pieces) == 1:
             [piece] = pieces
-            run = self.run(piece.symbols, piece.state, piece.memories)
+            run = self.run(piece.symbols, piece.state, piece.memories, running)
         else:
             run = self.run(
                 np.concatenate([piece.symbols for piece in pieces], axis=1),
                 State.joined([piece.state for piece in pieces]),
                 side_by_side([piece.memories for piece in pieces], lanes),
+                running,
             )
         read: list[Read] = []
         for piece, last, number in zip(pieces, accumulate(lanes), lanes, strict=True):
             read.append(self._own(piece, run, slice(last - number, last)))
         return read
 
-    def run(self, symbols: Symbols, state: State, memories: Memories = NO_MEMORIES) -> Run:
+    def run(
+        self,
+        symbols: Symbols,
+        state: State,
+        memories: Memories = NO_MEMORIES,
+        running: AbstractContextManager[None] = _NO_OTHERS,
+    ) -> Run:
         """What the network alone says, with nothing that is pointed at."""
         rows, context = inputs.encode(
             self.architecture, self._ngrams, state.context, symbols, memories
@@ -205,7 +218,9 @@ class Runtime:
         for start in range(0, len(rows), _CHUNK):
             feeds: dict[str, npt.NDArray[Any]] = {"rows": rows[start : start + _CHUNK]}
             feeds.update(zip(self.architecture.state_names, tensors, strict=True))
-            log_probs, *tensors, hidden = cast(_Outputs, self._session.run(self._outputs, feeds))
+            with running:
+                outputs = cast(_Outputs, self._session.run(self._outputs, feeds))
+            log_probs, *tensors, hidden = outputs
             expected.append(log_probs)
             shown.append(hidden[..., : self.architecture.hidden_size])
         after = State(tuple(tensor[0] for tensor in tensors), context, state.recent)

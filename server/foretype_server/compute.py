@@ -1,4 +1,4 @@
-"""The compute thread: steps all work together.
+"""The compute threads: step all work together.
 
 Work is a generator that yields the pieces it wants read by the network, a block of text or
 what a search needs next, and is sent what came of each. Pieces of one length are read in one run,
@@ -7,12 +7,17 @@ that has used the least time is next, however much it asks for at once, and of i
 used the least; it takes the others' along, so a keystroke does not wait until somebody's long
 file is read. Who is new begins with as much time as the one that was next has used, so however
 many keystrokes come, the long file is read too. Between two runs work can be given up.
+
+Two threads do it, for two cores: while the network runs for one of them, the other does what
+stands before and after such a run. But for these runs one at a time computes, so what they work
+with need not be safe for threads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Hashable, Sequence
@@ -23,6 +28,8 @@ from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server.errors import Overloaded
 from foretype_server.observer import NO_OBSERVER, Observer
 
+THREADS = min(2, os.cpu_count() or 1)
+"""More would wait: half of the time goes to Python, which one thread at a time can run."""
 MAX_TOGETHER = 256
 """Symbols that one run reads at most of several pieces: what is new waits until it is over."""
 
@@ -32,13 +39,12 @@ T = TypeVar("T")
 Y = TypeVar("Y")
 
 
-def alone(runtime: Runtime, work: Generator[Piece, Read, T], observer: Observer = NO_OBSERVER) -> T:
+def alone(runtime: Runtime, work: Generator[Piece, Read, T]) -> T:
     """Does work here and now, and returns its result."""
     try:
         piece = next(work)
         while True:
             [read] = runtime.read_together([piece])
-            observer.has_read(piece.state.batch, len(piece.symbols))
             piece = work.send(read)
     except StopIteration as end:
         return end.value
@@ -56,6 +62,7 @@ class _Job(Generic[T]):
         self.session = session
         self.seconds = 0.0  # used, beside what it began with
         self.piece: Piece | None = None
+        self.taken = False  # whether a thread is at it
         self.result: Future[T] = Future()
         self._work = work
         self._tell = tell
@@ -88,31 +95,50 @@ class _Job(Generic[T]):
         return self.piece is not None
 
 
-class Compute:
-    """One thread for all computing. `capacity` bounds how many jobs are under way.
+class _Released:
+    """Within it a lock that one has is free for others."""
 
-    Where there are none it does a slice of `background` at a time, until that says that
-    nothing is left; jobs alone give it something to do.
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock.release()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.acquire()
+
+
+class Compute:
+    """Threads for all computing. `capacity` bounds how many jobs are under way.
+
+    Where there are none one of them does a piece of `background` work at a time, until there is
+    none left; jobs alone give it something to do.
     """
 
     def __init__(
         self,
         runtime: Runtime,
         capacity: int,
-        background: Callable[[], bool] = lambda: False,
+        background: Callable[[], Generator[Piece, Read, object] | None] = lambda: None,
         observer: Observer = NO_OBSERVER,
     ) -> None:
         self._runtime = runtime
         self._observer = observer
         self._capacity = capacity
         self._background = background
+        self._in_background = False  # whether a thread is at that
         self._jobs: list[_Job[Any]] = []
         self._seconds: dict[Hashable, float] = {}  # used by the sessions of these
         self._clock = 0.0  # what the session that was last next had used
-        self._changed = threading.Condition()
+        self._computing = threading.Lock()
+        self._network_runs = _Released(self._computing)
+        self._changed = threading.Condition()  # what there is to do
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, name="compute", daemon=True) for _ in range(THREADS)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def run(self, work: Generator[Piece, Read, T], session: Hashable) -> T:
         """Does the work for a session and returns its result. Raises Overloaded at once when
@@ -153,11 +179,12 @@ class Compute:
         return sum(not job.result.done() for job in self._jobs)
 
     def close(self) -> None:
-        """Gives up what is under way and ends the thread."""
+        """Gives up what is under way and ends the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _submit(self, job: _Job[T]) -> Future[T]:
         with self._changed:
@@ -171,46 +198,81 @@ class Compute:
         return job.result
 
     def _run(self) -> None:
-        idle = True  # whether the background has nothing left either
-        while not self._closed:
-            if jobs := self._next(wait=idle):
-                self._advance(jobs)
-                idle = False
-            else:
-                idle = not self._some_background()
+        while self._is_needed():
+            while self._goes_on():
+                pass
         with self._changed:
             for job in self._jobs:
                 job.result.cancel()
 
+    def _is_needed(self) -> bool:
+        """Waits for a job that no thread is at; whether there is one, and not the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._free())
+            return not self._closed
+
+    def _goes_on(self) -> bool:
+        """Does what is next; whether there was anything."""
+        with self._computing:
+            if jobs := self._next():
+                self._advance(jobs)
+                return True
+            return not self._closed and self._some_background()
+
     def _some_background(self) -> bool:
-        """A slice of the background; whether there may be more. What fails ends no thread."""
+        """A piece of the background's work; whether there may be more. What fails ends no
+        thread."""
+        if self._in_background:
+            return False
+        self._in_background = True
         try:
-            return self._background()
+            work = self._background()
+            if work is None:
+                return False
+            job = _Job(work, None)
+            read: Read | Exception | None = None
+            while job.go_on(read) and job.piece is not None:
+                [read] = self._read([job.piece])
+            job.result.result()
         except Exception:
             _log.exception("work in the background failed")
-            return True
+        finally:
+            self._in_background = False
+        return True
 
-    def _next(self, wait: bool) -> list[_Job[Any]]:
-        """The job whose turn it is, with those whose pieces can be read with its piece; none
-        where there is none, or the end has come."""
+    def _free(self) -> list[_Job[Any]]:
+        """Jobs that no thread is at."""
+        return [job for job in self._jobs if not job.taken]
+
+    def _next(self) -> list[_Job[Any]]:
+        """The job whose turn it is, with those whose pieces can be read with its piece, but no
+        more than a thread's share of all; none where there is none, or the end has come."""
         with self._changed:
-            if wait:
-                self._changed.wait_for(lambda: self._jobs or self._closed)
-            if self._closed or not self._jobs:
+            free = sorted(self._free(), key=self._turn)
+            if self._closed or not free:
                 return []
-            first, *others = sorted(self._jobs, key=self._turn)
-        jobs = [first]
+            jobs = self._together(free, -(-len(self._jobs) // THREADS))
+            for job in jobs:
+                job.taken = True
+            if len(jobs) < len(free):
+                self._changed.notify()
+            return jobs
+
+    def _together(self, free: Sequence[_Job[Any]], share: int) -> list[_Job[Any]]:
+        """Of jobs in the order of their turns those that come to their turn now."""
+        first, *others = free
         if first.result.cancelled():
             first.piece = None  # which nobody wants any more
-            return jobs
+            return [first]
         self._clock = max(self._clock, self._seconds[first.session])
         if first.piece is None:
-            return jobs
+            return [first]
+        jobs = [first]
         length, together = len(first.piece.symbols), first.piece.symbols.size
         for job in others:
             if (piece := job.piece) is None or len(piece.symbols) != length:
                 continue
-            if together + piece.symbols.size <= MAX_TOGETHER:
+            if len(jobs) < share and together + piece.symbols.size <= MAX_TOGETHER:
                 together += piece.symbols.size
                 jobs.append(job)
         return jobs
@@ -233,17 +295,19 @@ class Compute:
                 ended.append(job)
             self._seconds[job.session] += job.seconds - used
         self._clock = max(self._clock, self._seconds[jobs[0].session])
-        if ended:
-            with self._changed:
-                for job in ended:
-                    self._jobs.remove(job)
+        with self._changed:
+            for job in jobs:
+                job.taken = False
+            for job in ended:
+                self._jobs.remove(job)
+            if ended:
                 left = {job.session for job in self._jobs}
                 self._seconds = {session: self._seconds[session] for session in left}
 
     def _read(self, pieces: Sequence[Piece]) -> Sequence[Read | Exception]:
         """What came of each: where the run of all fails, whoever it is that it fails for."""
         try:
-            read = self._runtime.read_together(pieces)
+            read = self._runtime.read_together(pieces, self._network_runs)
             texts = sum(piece.state.batch for piece in pieces)
             self._observer.has_read(texts, len(pieces[0].symbols))
             return read

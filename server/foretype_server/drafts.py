@@ -34,7 +34,7 @@ class _Written:
 
 
 class Drafts:
-    """What was last written into each text. The compute thread alone uses it."""
+    """What was last written into each text. Not safe for threads, as `states.Snapshots`."""
 
     def __init__(self, is_exact: bool) -> None:
         """Whether the network answers the same in whatever pieces it reads (`Runtime.is_exact`):

@@ -74,9 +74,9 @@ class Engine:
         self._observer = observer
         self._bounds = snapshot_bytes, capacity
         self.workspaces = workspaces or Workspaces(memory_lengths(runtime.architecture))
-        self._reader = Reader(runtime, self.workspaces, snapshot_bytes, observer)
+        self._reader = Reader(runtime, self.workspaces, snapshot_bytes)
         self._drafts = Drafts(runtime.is_exact)
-        self._compute = Compute(runtime, capacity, self._reader.read_in_background, observer)
+        self._compute = Compute(runtime, capacity, self._reader.background, observer)
 
     @property
     def model(self) -> Description:

@@ -41,7 +41,7 @@ class Metrics(Observer, CallObserver):
         )
         self._queue = Histogram(
             "foretype_queue_seconds",
-            "Time until the compute thread first took a request up.",
+            "Time until a compute thread first took a request up.",
             buckets=_SECONDS,
             registry=registry,
         )

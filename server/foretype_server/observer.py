@@ -6,7 +6,7 @@ from foretype_server.documents import Timings
 
 
 class Observer:
-    """Is told, on the compute thread, and takes no notice: a subclass may."""
+    """Is told, on a compute thread, and takes no notice: a subclass may."""
 
     def has_read(self, texts: int, symbols: int) -> None:
         """The network has read so many symbols of each of so many texts, in one run."""

@@ -11,9 +11,7 @@ from typing import TypeVar
 from foretype_models import alphabet
 from foretype_models.inputs import Memories, Memory
 from foretype_models.runtime import Piece, Read, Runtime
-from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
-from foretype_server.observer import NO_OBSERVER, Observer
 from foretype_server.recall import FileMemories, memory_lengths
 from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
 from foretype_server.workspaces import Project, Workspaces
@@ -52,7 +50,8 @@ class _Reading:
 class Reader:
     """The snapshot after any text, from the deepest one that is known on.
 
-    The compute thread alone uses it, for the jobs and for the background alike.
+    Not safe for threads: who computes has it alone (see `compute.py`), for the jobs and for the
+    background alike, but may leave it to others between a piece and what came of it.
     """
 
     def __init__(
@@ -60,9 +59,7 @@ class Reader:
         runtime: Runtime,
         workspaces: Workspaces,
         snapshot_bytes: int,
-        observer: Observer = NO_OBSERVER,
     ) -> None:
-        self._observer = observer
         self.runtime = runtime
         self._workspaces = workspaces
         self._snapshots = Snapshots(snapshot_bytes)
@@ -109,31 +106,38 @@ class Reader:
         accepted = replace(document, prefix=document.prefix + suggested)
         _put(self._expected, (document.workspace, document.path), accepted)
 
-    def read_in_background(self) -> bool:
-        """Reads one block of what waits: what is expected before what is long, the newest text
-        first; whether anything waited.
+    def background(self) -> Generator[Piece, Read, None] | None:
+        """The work of reading a block of what waits: what is expected before what is long, the
+        newest text first; none where nothing waits.
 
         A text that cannot be read leaves, and holds up no other.
         """
         if self._expected:
-            key, accepted = self._expected.popitem()
-            reading = self._known(accepted, self._workspaces.project(*key))
-            if key not in self._waiting and reading.left <= AHEAD:
-                self._read_block(reading)
-                if not reading.done:
-                    self._expected[key] = accepted
-            return True
+            return self._read_ahead(*_newest(self._expected))
         if self._waiting:
-            key, reading = self._waiting.popitem()
-            self._read_block(reading)
-            if not reading.done:
-                self._waiting[key] = reading
-            return True
-        return False
+            return self._read_on(*_newest(self._waiting))
+        return None
 
-    def _read_block(self, reading: _Reading) -> None:
-        if not reading.done:
-            alone(self.runtime, self._step(reading), self._observer)
+    def _read_ahead(self, key: tuple[str, str], accepted: Document) -> Generator[Piece, Read, None]:
+        done = True
+        try:
+            reading = self._known(accepted, self._workspaces.project(*key))
+            if key not in self._waiting and reading.left <= AHEAD and not reading.done:
+                yield from self._step(reading)
+                done = reading.done
+        finally:
+            if done and self._expected.get(key) is accepted:
+                del self._expected[key]
+
+    def _read_on(self, key: tuple[str, str], reading: _Reading) -> Generator[Piece, Read, None]:
+        done = True
+        try:
+            if not reading.done:
+                yield from self._step(reading)
+                done = reading.done
+        finally:
+            if done and self._waiting.get(key) is reading:
+                del self._waiting[key]
 
     def _begin(self, document: Document, whole: bool) -> _Reading:
         """Where reading a document's prefix begins, or an end of it.
@@ -200,6 +204,10 @@ def _put(into: OrderedDict[tuple[str, str], T], key: tuple[str, str], value: T) 
     into[key] = value
     if len(into) > MAX_WAITING:
         into.popitem(last=False)
+
+
+def _newest(waiting: OrderedDict[tuple[str, str], T]) -> tuple[tuple[str, str], T]:
+    return next(reversed(waiting.items()))
 
 
 def _near(prefix: bytes) -> int:

@@ -89,7 +89,7 @@ def _common_length(one: bytes, other: bytes) -> int:
 class Snapshots:
     """A store of snapshots, bounded in bytes: the least recently used leave first.
 
-    Not safe for threads: the compute thread alone uses it.
+    Not safe for threads: who computes has it alone (see `compute.py`).
     """
 
     def __init__(self, capacity: int) -> None:

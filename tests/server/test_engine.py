@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from foretype_models import alphabet, bundle
 from foretype_models.inputs import NO_MEMORIES, Contexts, Found, Memories
 from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Piece, Read, Runtime
+from foretype_server import compute as compute_module
 from foretype_server.candidates import Candidate, Options
 from foretype_server.compute import (
     Compute,
@@ -44,6 +46,7 @@ public class Gorilla0 {
         this.habitat = habitat;
     }
 """
+Running = AbstractContextManager[None]
 LIMITS = Limits("line", Options(candidates=2, length=24, confidence=0.0))
 
 
@@ -277,7 +280,8 @@ def _waiting(compute: Compute, runtime: Runtime, session: str) -> _Job[None]:
 
 
 def _next(compute: Compute) -> _Job[None]:
-    [job] = compute._next(wait=False)  # pyright: ignore[reportPrivateUsage]
+    [job] = compute._next()  # pyright: ignore[reportPrivateUsage]
+    job.taken = False
     return job
 
 
@@ -343,11 +347,12 @@ async def test_steps_of_all_work_are_taken_together(
     batches: list[int] = []
     read_together = runtime.read_together
 
-    def counting(pieces: Sequence[Piece]) -> list[Read]:
+    def counting(pieces: Sequence[Piece], running: Running) -> list[Read]:
         batches.append(len(pieces))
-        return read_together(pieces)
+        return read_together(pieces, running)
 
     monkeypatch.setattr(runtime, "read_together", counting)
+    monkeypatch.setattr(compute_module, "THREADS", 1)
     compute, works = Compute(runtime, capacity=5), [_Endless(runtime) for _ in range(5)]
     tasks = [asyncio.create_task(compute.run(work.work(), object())) for work in works]
     for work in works:
@@ -361,6 +366,44 @@ async def test_steps_of_all_work_are_taken_together(
     while len(batches) < seen + 5:
         await asyncio.sleep(0.01)
     assert set(batches[seen:]) == {4}
+    await asyncio.to_thread(compute.close)
+
+
+async def test_while_the_network_runs_for_some_it_runs_for_others_too(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But nothing else is done for two at once: what jobs work with is not safe for threads."""
+    both, computing, batches = threading.Barrier(2), threading.Lock(), set[int]()
+    read_together = runtime.read_together
+
+    def compute_alone() -> None:
+        assert computing.acquire(blocking=False)
+        time.sleep(0.001)
+        computing.release()
+
+    def read(pieces: Sequence[Piece], running: Running) -> list[Read]:
+        compute_alone()
+        batches.add(len(pieces))
+        with running:
+            if (thread := threading.get_ident()) not in met:
+                met.add(thread)
+                both.wait(30)
+        return read_together(pieces, running)
+
+    def reads() -> Generator[Piece, Read, str]:
+        for _ in range(20):
+            compute_alone()
+            yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
+        return "done"
+
+    met = set[int]()
+    monkeypatch.setattr(compute_module, "THREADS", 2)
+    monkeypatch.setattr(runtime, "read_together", read)
+    compute = Compute(runtime, capacity=4)
+    done = await asyncio.gather(*(compute.run(reads(), object()) for _ in range(4)))
+    assert done == ["done"] * 4
+    assert len(met) == 2
+    assert max(batches) == 2  # a thread's share of four
     await asyncio.to_thread(compute.close)
 
 
@@ -386,32 +429,35 @@ async def test_who_cannot_be_read_fails_alone(runtime: Runtime) -> None:
 
 
 async def test_the_background_has_its_turn_when_there_is_no_job(runtime: Runtime) -> None:
-    left, read = 3, threading.Event()
+    turns, read = list[str](), threading.Event()
 
-    def background() -> bool:
-        nonlocal left
-        left -= 1
-        if left == 2:
-            raise MemoryError("which ends no thread")
-        if left == 0:
-            read.set()
-        return left > 0
+    def fails() -> Generator[Piece, Read, None]:
+        turns.append("fails")
+        yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
+        raise MemoryError("which ends no thread")
 
-    compute, endless = Compute(runtime, 1, background), _Endless(runtime)
+    def reads() -> Generator[Piece, Read, None]:
+        yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
+        turns.append("read")
+        read.set()
+
+    left = [reads(), fails()]
+    compute, endless = Compute(runtime, 1, lambda: left.pop() if left else None), _Endless(runtime)
     task = asyncio.create_task(compute.run(endless.work(), object()))
     await _until(endless.started)
-    assert left == 3
+    assert not turns
     task.cancel()
     await _until(read)
+    assert turns == ["fails", "read"]
     await asyncio.to_thread(compute.close)
 
 
 async def test_closing_does_not_wait_for_the_background(runtime: Runtime) -> None:
     started = threading.Event()
 
-    def background() -> bool:
+    def background() -> Generator[Piece, Read, None]:
         started.set()
-        return True
+        yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
 
     def short() -> Generator[Piece, Read, None]:
         yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())

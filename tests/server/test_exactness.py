@@ -30,6 +30,7 @@ from foretype_server.recall import memory_lengths
 from foretype_server.states import Snapshot
 from foretype_server.workspaces import Workspaces
 from tests.server.test_engine import TEXT
+from tests.server.work import read_in_background
 
 FILES = [("one", "Zoo.java"), ("one", "Cage.java"), ("two", "Zoo.java")]
 OTHERS = {"Gorilla0.java": TEXT.encode(), "Keeper.java": b"class Keeper { int zoo; }\n"}
@@ -87,7 +88,7 @@ class Editing(RuleBasedStateMachine):
         document, _, found = self._asked(self._reader, self._drafts)
         if found:
             self._reader.expect(document, found[0].text.encode())
-        while self._reader.read_in_background():
+        while read_in_background(self._reader):
             pass
 
     @invariant()

@@ -18,6 +18,7 @@ from foretype_server.reading import MAX_WAITING, NEAR, Reader
 from foretype_server.recall import memory_lengths
 from foretype_server.states import Snapshot
 from foretype_server.workspaces import Workspaces
+from tests.server.work import read_in_background
 
 LINE = b"        this.habitat = habitat;\n"
 COLD = Document("w", "Zoo.java", LINE * (6 * NEAR // len(LINE)), b"")
@@ -43,7 +44,7 @@ def _same(one: Snapshot, other: Snapshot) -> bool:
 
 
 def _finish_background(reader: Reader) -> None:
-    while reader.read_in_background():
+    while read_in_background(reader):
         pass
 
 
@@ -51,7 +52,7 @@ def test_a_short_text_is_read_whole(reader: Reader) -> None:
     document = replace(COLD, prefix=COLD.prefix[: 2 * NEAR])
     timings = _read(reader, document)[1]
     assert timings.context_bytes == timings.read_bytes == 2 * NEAR
-    assert not reader.read_in_background()
+    assert not read_in_background(reader)
 
 
 def test_of_a_long_one_the_end_is_read_as_if_the_file_began_there(
@@ -85,7 +86,7 @@ def test_once_the_background_has_read_it_the_whole_text_counts(
 def test_who_asks_for_the_whole_text_waits_for_it(reader: Reader) -> None:
     timings = _read(reader, COLD, whole=True)[1]
     assert timings.read_bytes == timings.context_bytes == len(COLD.prefix)
-    assert not reader.read_in_background()
+    assert not read_in_background(reader)
 
 
 def test_the_background_reads_the_newest_text_of_a_file_and_no_older_one(reader: Reader) -> None:
@@ -106,7 +107,7 @@ def test_a_text_that_fails_in_the_background_holds_up_no_other(
     with monkeypatch.context() as broken:
         broken.setattr(runtime, "read_together", _fail)
         with pytest.raises(MemoryError):
-            reader.read_in_background()
+            read_in_background(reader)
     _finish_background(reader)
     assert _read(reader, other)[1].context_bytes == len(other.prefix)
     assert _read(reader, COLD)[1].context_bytes < len(COLD.prefix)
@@ -119,7 +120,7 @@ def _fail(*_: object) -> None:
 def test_the_background_drops_a_text_that_is_no_longer_wanted(reader: Reader) -> None:
     _read(reader, COLD)
     _read(reader, replace(COLD, prefix=LINE))
-    assert not reader.read_in_background()
+    assert not read_in_background(reader)
 
 
 def test_a_line_that_has_just_ended_is_no_reason_to_read_less(reader: Reader) -> None:
@@ -132,7 +133,7 @@ def test_the_file_that_was_asked_for_last_is_read_first(reader: Reader) -> None:
     for file in files:
         _read(reader, file)
     while _read(reader, files[-1])[1].context_bytes < len(COLD.prefix):
-        assert reader.read_in_background()
+        assert read_in_background(reader)
     assert _read(reader, files[-2])[1].context_bytes < len(COLD.prefix)
 
 
@@ -192,7 +193,7 @@ def test_a_memory_that_changes_all_the_time_is_read_with_all_the_same(runtime: R
     for number in range(1, 200):
         _read(reader, COLD)
         for _ in range(4):
-            reader.read_in_background()
+            read_in_background(reader)
         workspaces.remember("w", {f"{number}.java": LINE[::-1]})
         if _same(_read(reader, COLD)[0], first):
             return

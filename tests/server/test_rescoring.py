@@ -13,8 +13,7 @@ from foretype_server import rescoring, search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.candidates import Candidate, Cursor, Options
 from foretype_server.compute import MAX_TOGETHER, alone
-from foretype_server.observer import Observer
-from tests.server.work import PATH, PREFIX, after
+from tests.server.work import PATH, PREFIX, after, pieces_and_result
 
 
 def _search(
@@ -101,17 +100,10 @@ def test_every_rest_is_one(runtime: Runtime, until: Until, rest: str, candidates
 
 def test_no_run_is_longer_than_what_others_can_wait_for(runtime: Runtime) -> None:
     """Also where what is found is one long word."""
-    longest = 0
-
-    class Longest(Observer):
-        def has_read(self, texts: int, symbols: int) -> None:
-            nonlocal longest
-            longest = max(longest, texts * symbols)
-
     cursor = Cursor(after(runtime, PREFIX), Progress("line", b" the zoo."))
     texts = ["", *("a" * length for length in range(1, 8)), "a" * 500]
-    alone(runtime, rescoring.follows(cursor, texts), Longest())
-    assert longest <= MAX_TOGETHER
+    pieces, _ = pieces_and_result(runtime, rescoring.follows(cursor, texts))
+    assert max(piece.symbols.size for piece in pieces) <= MAX_TOGETHER
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -19,11 +19,10 @@ from foretype_server.boundaries import Progress, Until
 from foretype_server.candidates import AT_ONCE, Candidate, Cursor, Options
 from foretype_server.compute import alone
 from foretype_server.names import Names
-from foretype_server.observer import Observer
 from foretype_server.search import Character
 from foretype_training.bundling import Identity, make_bundle
 from foretype_training.corpus import SourceFile
-from tests.server.work import PATH, PREFIX, after, events_and_result
+from tests.server.work import PATH, PREFIX, after, events_and_result, pieces_and_result
 
 
 def _search(
@@ -121,17 +120,10 @@ def test_what_is_guessed_right_is_read_in_one_run(runtime: Runtime) -> None:
         def keep(self, written: bytes) -> None:
             pass
 
-    class Counting(Observer):
-        runs = 0
-
-        def has_read(self, texts: int, symbols: int) -> None:
-            self.runs += 1
-
-    options, counting = Options(1, 200, 0.0), Counting()
     cursor = Cursor(after(runtime, PREFIX), Progress("line", b""), draft=Right())
-    work = search.search(cursor, options)
-    assert alone(runtime, work, counting) == [candidate]
-    assert counting.runs == 1
+    pieces, found = pieces_and_result(runtime, search.search(cursor, Options(1, 200, 0.0)))
+    assert found == [candidate]
+    assert len(pieces) == 1
 
 
 def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtime) -> None:

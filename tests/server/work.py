@@ -1,4 +1,4 @@
-"""Work for an engine: what the compute thread would run, here and at once; and too much."""
+"""Work for an engine: what its threads would run, here and at once; and too much."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from foretype.v1 import completion_pb2 as pb
 from foretype.v1 import completion_pb2_grpc
 from foretype_models import alphabet
 from foretype_models.runtime import Piece, Read, Runtime
+from foretype_server.compute import alone
+from foretype_server.reading import Reader
 from foretype_server.states import Snapshot
 
 PATH = "src/main/java/org/example/zoo/Gorilla0.java"
@@ -43,6 +45,30 @@ def events_and_result(runtime: Runtime, work: Generator[Piece | Y, Any, T]) -> t
             read = runtime.read(event.symbols, event.state, event.memories)
         else:
             yielded.append(event)
+
+
+def pieces_and_result(runtime: Runtime, work: Generator[Piece, Read, T]) -> tuple[list[Piece], T]:
+    """The pieces that it wants read, and what it returns."""
+    pieces: list[Piece] = []
+
+    def noted() -> Generator[Piece, Read, T]:
+        try:
+            piece = next(work)
+            while True:
+                pieces.append(piece)
+                piece = work.send((yield piece))
+        except StopIteration as end:
+            return end.value
+
+    return pieces, alone(runtime, noted())
+
+
+def read_in_background(reader: Reader) -> bool:
+    """Has a reader read one piece of what waits; whether anything did."""
+    work = reader.background()
+    if work is not None:
+        alone(reader.runtime, work)
+    return work is not None
 
 
 def give_up(address: str) -> None:
