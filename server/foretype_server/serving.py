@@ -179,7 +179,7 @@ def run(
     may `load` others, not the same model all the time; with a `log` of calls on standard error.
     Raises BundleError and ServingError."""
     logging.basicConfig(format="foretype: %(message)s", level=logging.INFO)
-    heap.keep_large_arrays_apart()
+    heap.be_sparing()
     entry = registry.find(model)
     runtime = open_runtime(entry, precision)
     loader = Loader(entry, precision) if load else None

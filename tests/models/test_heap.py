@@ -41,7 +41,36 @@ print(json.dumps([meanwhile - before, *(now - before for now in after)]))
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+_THREADS = """
+import ctypes, sys, threading
+import numpy as np
+from foretype_models import heap
+
+if sys.argv[1] == "sparing":
+    heap.be_sparing()
+for _ in range(3):
+    thread = threading.Thread(target=lambda: np.ones(2**16))
+    thread.start()
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+"""
+
+_on_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone"
+)
+
+
+@_on_glibc
+@pytest.mark.parametrize(("how", "heaps"), [("sparing", 1), ("as usual", 2)])
+def test_threads_of_a_server_share_one_heap(how: str, heaps: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _THREADS, how], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.count("<heap nr=") == heaps
+
+
+@_on_glibc
 def test_what_is_freed_stays_with_the_process_meanwhile_and_no_longer() -> None:
     """Beside small amounts, in MB, of arrays of up to 32."""
     done = subprocess.run(
