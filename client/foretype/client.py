@@ -37,6 +37,8 @@ from foretype.v1.completion_pb2 import (
     Limits,
     PredictRequest,
     PredictResponse,
+    ReadRequest,
+    ReadResponse,
     ScoreRequest,
     ScoreResponse,
     StreamRequest,
@@ -158,6 +160,15 @@ class Client:
                 if status.status == health_pb2.HealthCheckResponse.SERVING:
                     return
         raise Unavailable(f"the server at {self.address} is shutting down")
+
+    def read(self, document: Document) -> ReadResponse:
+        """Has a document's prefix read in the background, for answers in it that come soon.
+        Raises ForetypeError."""
+        request = ReadRequest(document=document)
+        with _errors(self.address):
+            response = self._completion.Read(request, timeout=self._timeout)
+        self._heads.note(document)
+        return response
 
     def complete(
         self, document: Document, limits: Limits | None = None, timeout: float | None = None
@@ -291,6 +302,14 @@ class AsyncClient:
                     call.cancel()
                     return
         raise Unavailable(f"the server at {self.address} is shutting down")
+
+    async def read(self, document: Document) -> ReadResponse:
+        """As `Client.read`. Raises ForetypeError."""
+        request = ReadRequest(document=document)
+        with _errors(self.address):
+            response = await self._completion.Read(request, timeout=self._timeout)
+        self._heads.note(document)
+        return response
 
     async def complete(
         self, document: Document, limits: Limits | None = None, timeout: float | None = None

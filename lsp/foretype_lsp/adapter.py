@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from foretype.client import Document as Message
 from foretype.client import Limits
+from foretype.project import MAX_FILE_BYTES
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1.workspace_pb2 import WorkspaceMemory
 from foretype_lsp import settings
@@ -111,7 +112,7 @@ class Adapter(LanguageServer):
         self._sees_deletions = False  # of any file, where the editor can tell
         self._forgotten = 0  # times that a folder's memory was
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
-        self._background: list[asyncio.Task[None]] = []
+        self._background: set[asyncio.Task[None]] = set()
 
     def start(self, params: types.InitializeParams) -> None:
         """Makes room for engines, connects to a server, and watches over the editor."""
@@ -125,7 +126,7 @@ class Adapter(LanguageServer):
             loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(self._leave()))
             # A process that cannot be seen from the start is one of another machine.
             if params.process_id is not None and _is_alive(params.process_id):
-                self._background.append(asyncio.create_task(self._watch(params.process_id)))
+                self._in_background(self._watch(params.process_id))
         client = params.client_info
         self.popup_snippets = client is not None and client.name == "Neovim"
         self._initial_options = settings.section(params.initialization_options)
@@ -141,6 +142,11 @@ class Adapter(LanguageServer):
         await asyncio.gather(*self._background, return_exceptions=True)
         if self._engines is not None:
             await self._engines.stop()
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _watch(self, editor: int) -> None:
         """Leaves when the editor is gone: others may still hold the pipes it gave us."""
@@ -231,8 +237,7 @@ class Adapter(LanguageServer):
                 watchers.append(types.FileSystemWatcher("**/*", types.WatchKind.Delete))
                 self._sees_deletions = True
             options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
-            registering = self._register(f"files{suffix}", method, options, "files change")
-            self._background.append(asyncio.create_task(registering))
+            self._in_background(self._register(f"files{suffix}", method, options, "files change"))
 
     async def _register(self, name: str, method: str, options: Any, when: str) -> None:
         registration = types.Registration(f"foretype-{name}", method, options)
@@ -267,10 +272,20 @@ class Adapter(LanguageServer):
         return memory
 
     def opened(self, uri: str) -> None:
-        """Has the files around a document remembered."""
+        """Has the files around a document remembered, and then itself read."""
         document = self.documents.get(uri)
         if document and self._projects and self._remembers(document):
             self._projects.opened(document, self._folders())
+        if document and self._settled.is_set() and self.settings.suggests_in(document.language):
+            self._in_background(self._read(document))
+
+    async def _read(self, document: Document) -> None:
+        assert self._projects is not None
+        assert self._engines is not None
+        await self._projects.remembered(document, self._folders())
+        current = self.documents.get(document.uri)
+        if current is not None and len(current.text) <= MAX_FILE_BYTES:
+            await self._engines.read(self._message(current, current.text, ""))
 
     def saved(self, uri: str) -> None:
         """Has the document remembered as it is now."""
@@ -372,14 +387,7 @@ class Adapter(LanguageServer):
         with suppress(TimeoutError):  # an editor that does not say gets the defaults
             async with asyncio.timeout_at(self._due):
                 await self._settled.wait()
-        folder, path = place_in_workspace(document.uri, self._folders())
-        message = Message(
-            path=path,
-            language=document.language,
-            workspace=folder,
-            prefix=_valid(prefix),
-            suffix=_valid(suffix),
-        )
+        message = self._message(document, prefix, suffix)
         limits = Limits(
             until=_BOUNDARIES[until],
             candidates=self.settings.candidates,
@@ -388,6 +396,16 @@ class Adapter(LanguageServer):
         )
         texts = await self._engines.complete(message, limits, timeout)
         return Suggestions(prefix, suffix, [text for text in texts if text.strip()])
+
+    def _message(self, document: Document, prefix: str, suffix: str) -> Message:
+        folder, path = place_in_workspace(document.uri, self._folders())
+        return Message(
+            path=path,
+            language=document.language,
+            workspace=folder,
+            prefix=_valid(prefix),
+            suffix=_valid(suffix),
+        )
 
     def _folders(self) -> list[str]:
         return [folder.uri for folder in self.workspace.folders.values()] or (

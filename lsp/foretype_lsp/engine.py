@@ -116,6 +116,21 @@ class Engine:
             return []
         return [candidate.text for candidate in response.candidates]
 
+    async def read(self, document: Document) -> None:
+        """Has a document's prefix read, as soon as there is an engine, for whoever asks for
+        continuations in it then. Cancelling the task gives it up."""
+        if not self._expected:
+            return
+        await self._ready.wait()
+        if self._client is None:
+            return
+        try:
+            await self._client.read(document)
+        except Unavailable:
+            self._lost.set()
+        except ForetypeError as error:
+            self._log_once(f"a file that was opened cannot be read ahead: {error}")
+
     async def remember(self, workspace: str, texts: Mapping[str, str]) -> WorkspaceMemory | None:
         """Puts texts, by path, into a workspace's memory; what is in it then. None where
         there is no engine, or its model reads no memory. Cancelling the task gives it up."""

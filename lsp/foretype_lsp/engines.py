@@ -92,6 +92,12 @@ class Engines:
             return []
         return await self._of(document.workspace).complete(document, limits, timeout)
 
+    async def read(self, document: Document) -> None:
+        """As `Engine.read`, by the document's folder; no engine is started for it."""
+        model = self._models.get(document.workspace, self._default)
+        if not self._stopped and (engine := self._engines.get(model)) is not None:
+            await engine.read(document)
+
     async def remember(self, folder: str, texts: Mapping[str, str]) -> WorkspaceMemory | None:
         """As `Engine.remember`."""
         return None if self._stopped else await self._of(folder).remember(folder, texts)

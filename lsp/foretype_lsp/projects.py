@@ -67,6 +67,14 @@ class Projects:
                 self._watched.add(key[1])
                 self._watch(key[1])
 
+    async def remembered(self, document: Document, folders: list[str]) -> None:
+        """Returns once the document's folder was read, if that is to be."""
+        folder, path = place_in_workspace(document.uri, folders)
+        key, task = (folder, PurePath(path).suffix), None
+        while (current := self._reading.get(key)) is not task and current is not None:
+            task = current
+            await asyncio.wait([task])
+
     def saved(self, document: Document, folders: list[str]) -> None:
         """Puts the document's text in place of what was read before, or would be now."""
         folder, path = place_in_workspace(document.uri, folders)

@@ -109,6 +109,10 @@ class Engine:
         """Gives up what is under way."""
         self._compute.close()
 
+    async def read(self, document: Document) -> int:
+        """Has a document's prefix read in the background; how many bytes of it are left."""
+        return await self._compute.run(self._reader.read_later(document), _session(document))
+
     async def complete(
         self, document: Document, limits: Limits, timings: Timings
     ) -> list[Candidate]:

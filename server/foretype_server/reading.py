@@ -95,6 +95,16 @@ class Reader:
         assert reading.snapshot is not None
         return replace(reading.snapshot, memories=memories)
 
+    def read_later(self, document: Document) -> Generator[Piece, Read, int]:
+        """Leaves it to the background to read a document's prefix; how many bytes of it are
+        left. Work as `read` is, though nothing is read for it at once."""
+        key = document.workspace, document.path
+        reading = self._known(document, self._workspaces.project(*key))
+        if not reading.done:
+            self._leave_to_background(key, reading)
+        yield from ()
+        return reading.left
+
     @property
     def snapshot_bytes(self) -> int:
         return self._snapshots.nbytes

@@ -108,6 +108,13 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
         self._served = served
         self._heads = Heads()
 
+    async def Read(self, request: pb.ReadRequest, context: Context) -> pb.ReadResponse:
+        async with _engine(self._served, context) as engine:
+            document = requests.document(request.document, self._heads)
+            left = await engine.read(document)
+            return pb.ReadResponse(model=_version(engine), left_bytes=left)
+        raise AssertionError
+
     async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.CompleteResponse:
         timings = Timings()
         async with _engine(self._served, context) as engine:

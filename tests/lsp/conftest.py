@@ -193,10 +193,15 @@ class FakeServer(_Servicer, _WorkspaceServicer):
         self.address = address
         self.answers = ["Name()"]
         self.requests: list[pb.CompleteRequest] = []
+        self.read: list[pb.Document] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.cancelled = asyncio.Semaphore(0)
         self.forgot = asyncio.Event()
+
+    async def Read(self, request: pb.ReadRequest, context: Any) -> pb.ReadResponse:  # noqa: N802
+        self.read.append(request.document)
+        return pb.ReadResponse()
 
     async def Complete(self, request: pb.CompleteRequest, context: Any) -> pb.CompleteResponse:  # noqa: N802
         self.requests.append(request)

@@ -66,6 +66,18 @@ async def test_columns_count_what_was_agreed(
         assert (item.range.start.character, item.range.end.character) == (column - 3, column)
 
 
+async def test_a_file_that_is_opened_is_read_before_anybody_asks(
+    editor: Editor, fake_server: FakeServer
+) -> None:
+    editor.open("class Gorilla0 {\n}\n")
+    async with asyncio.timeout(30):
+        while not fake_server.read:
+            await asyncio.sleep(0.01)
+    [document] = fake_server.read
+    assert (document.path, document.prefix) == ("src/Gorilla0.java", "class Gorilla0 {\n}\n")
+    assert document.workspace == "/work/zoo"
+
+
 async def test_a_selected_popup_item_is_extended(editor: Editor, fake_server: FakeServer) -> None:
     span = types.Range(types.Position(0, 2), types.Position(0, 5))
     selected = types.SelectedCompletionInfo(span, "getFirst")

@@ -16,7 +16,7 @@ from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
 from foretype_server.reading import MAX_WAITING, NEAR, Reader
 from foretype_server.recall import memory_lengths
-from foretype_server.states import Snapshot
+from foretype_server.states import BLOCK, Snapshot
 from foretype_server.workspaces import Workspaces
 from tests.server.work import read_in_background
 
@@ -81,6 +81,18 @@ def test_once_the_background_has_read_it_the_whole_text_counts(
     snapshot, timings = _read(reader, COLD)
     assert (timings.read_bytes, timings.context_bytes) == (0, len(COLD.prefix))
     assert _same(snapshot, _read(_new(runtime), COLD, whole=True)[0])
+
+
+def test_a_text_that_was_opened_is_read_before_anybody_asks(reader: Reader) -> None:
+    left = alone(reader.runtime, reader.read_later(COLD))
+    assert left == len(COLD.prefix)
+    _finish_background(reader)
+    assert alone(reader.runtime, reader.read_later(COLD)) == 0
+    assert not read_in_background(reader)
+    for at in (len(COLD.prefix), len(COLD.prefix) // 2, 100):
+        timings = _read(reader, replace(COLD, prefix=COLD.prefix[:at]))[1]
+        assert timings.context_bytes == at
+        assert timings.read_bytes < BLOCK
 
 
 def test_who_asks_for_the_whole_text_waits_for_it(reader: Reader) -> None:

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
@@ -135,6 +136,17 @@ def test_a_long_prefix_is_read_in_the_background_and_the_answer_says_so(client: 
     *_, end = client.stream(long)
     assert end.end.context_bytes == len(long.prefix)
     assert client.complete(long).candidates == whole.candidates
+
+
+def test_a_file_that_was_opened_is_read_before_anybody_asks(client: Client) -> None:
+    opened = Document(path="Opened.java", prefix="int x = 0;\n" * 500 + PREFIX)
+    assert client.read(opened).left_bytes == len(opened.prefix)
+    while client.read(opened).left_bytes:
+        time.sleep(0.05)
+    typed = Document(path=opened.path, prefix=opened.prefix[:4000] + "int")
+    answer = client.complete(typed)
+    assert answer.context_bytes == len(typed.prefix)
+    assert answer.timings.read_bytes <= 256 + len("int")
 
 
 def test_a_stream_takes_one_candidate(client: Client) -> None:

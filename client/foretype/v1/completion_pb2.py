@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66oretype/v1/completion.proto\x12\x0b\x66oretype.v1\"~\n\x08\x44ocument\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x11\n\tworkspace\x18\x03 \x01(\t\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\x0e\n\x06suffix\x18\x05 \x01(\t\x12\x1f\n\x04head\x18\x06 \x01(\x0b\x32\x11.foretype.v1.Head\"&\n\x04Head\x12\x0e\n\x06length\x18\x01 \x01(\r\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"\r\n\x0bUnknownHead\"|\n\x06Limits\x12$\n\x05until\x18\x01 \x01(\x0e\x32\x15.foretype.v1.Boundary\x12\x12\n\ncandidates\x18\x02 \x01(\r\x12\x0e\n\x06length\x18\x03 \x01(\r\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x14\n\x0cwhole_prefix\x18\x05 \x01(\x08\"_\n\x0f\x43ompleteRequest\x12\'\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x15.foretype.v1.Document\x12#\n\x06limits\x18\x02 \x01(\x0b\x32\x13.foretype.v1.Limits\"\xa6\x01\n\x10\x43ompleteResponse\x12*\n\ncandidates\x18\x01 \x03(\x0b\x32\x16.foretype.v1.Candidate\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.foretype.v1.ModelVersion\x12%\n\x07timings\x18\x03 \x01(\x0b\x32\x14.foretype.v1.Timings\x12\x15\n\rcontext_bytes\x18\x04 \x01(\r\"a\n\tCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08log_prob\x18\x02 \x01(\x01\x12\x13\n\x0b\x63onfidences\x18\x03 \x03(\x02\x12\x1f\n\x04stop\x18\x04 \x01(\x0e\x32\x11.foretype.v1.Stop\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"e\n\x07Timings\x12\x10\n\x08total_ms\x18\x01 \x01(\x02\x12\x10\n\x08queue_ms\x18\x02 \x01(\x02\x12\x0f\n\x07read_ms\x18\x03 \x01(\x02\x12\x11\n\tsearch_ms\x18\x04 \x01(\x02\x12\x12\n\nread_bytes\x18\x05 \x01(\r\"]\n\rStreamRequest\x12\'\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x15.foretype.v1.Document\x12#\n\x06limits\x18\x02 \x01(\x0b\x32\x13.foretype.v1.Limits\"s\n\x0eStreamResponse\x12\x31\n\tcharacter\x18\x01 \x01(\x0b\x32\x1c.foretype.v1.StreamCharacterH\x00\x12%\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x16.foretype.v1.StreamEndH\x00\x42\x07\n\x05\x65vent\"4\n\x0fStreamCharacter\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\x94\x01\n\tStreamEnd\x12\x1f\n\x04stop\x18\x01 \x01(\x0e\x32\x11.foretype.v1.Stop\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.foretype.v1.ModelVersion\x12%\n\x07timings\x18\x03 \x01(\x0b\x32\x14.foretype.v1.Timings\x12\x15\n\rcontext_bytes\x18\x04 \x01(\r\"F\n\x0ePredictRequest\x12\'\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x15.foretype.v1.Document\x12\x0b\n\x03top\x18\x02 \x01(\r\"\x90\x01\n\x0fPredictResponse\x12,\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x17.foretype.v1.Prediction\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.foretype.v1.ModelVersion\x12%\n\x07timings\x18\x03 \x01(\x0b\x32\x14.foretype.v1.Timings\"/\n\nPrediction\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"*\n\x0cScoreRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x91\x01\n\rScoreResponse\x12/\n\ncharacters\x18\x01 \x03(\x0b\x32\x1b.foretype.v1.CharacterScore\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.foretype.v1.ModelVersion\x12%\n\x07timings\x18\x03 \x01(\x0b\x32\x14.foretype.v1.Timings\"V\n\x0e\x43haracterScore\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0c\n\x04\x62its\x18\x02 \x01(\x01\x12\r\n\x05guess\x18\x03 \x01(\t\x12\x19\n\x11guess_probability\x18\x04 \x01(\x01*_\n\x08\x42oundary\x12\x18\n\x14\x42OUNDARY_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x42OUNDARY_TOKEN\x10\x01\x12\x11\n\rBOUNDARY_LINE\x10\x02\x12\x12\n\x0e\x42OUNDARY_BLOCK\x10\x03*\x91\x01\n\x04Stop\x12\x14\n\x10STOP_UNSPECIFIED\x10\x00\x12\x11\n\rSTOP_BOUNDARY\x10\x01\x12\x0f\n\x0bSTOP_LENGTH\x10\x02\x12\x13\n\x0fSTOP_CONFIDENCE\x10\x03\x12\x14\n\x10STOP_END_OF_FILE\x10\x04\x12\x0f\n\x0bSTOP_SUFFIX\x10\x05\x12\x13\n\x0fSTOP_REPETITION\x10\x06\x32\xa0\x02\n\nCompletion\x12G\n\x08\x43omplete\x12\x1c.foretype.v1.CompleteRequest\x1a\x1d.foretype.v1.CompleteResponse\x12\x43\n\x06Stream\x12\x1a.foretype.v1.StreamRequest\x1a\x1b.foretype.v1.StreamResponse0\x01\x12\x44\n\x07Predict\x12\x1b.foretype.v1.PredictRequest\x1a\x1c.foretype.v1.PredictResponse\x12>\n\x05Score\x12\x19.foretype.v1.ScoreRequest\x1a\x1a.foretype.v1.ScoreResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66oretype/v1/completion.proto\x12\x0b\x66oretype.v1\"~\n\x08\x44ocument\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\x11\n\tworkspace\x18\x03 \x01(\t\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\x0e\n\x06suffix\x18\x05 \x01(\t\x12\x1f\n\x04head\x18\x06 \x01(\x0b\x32\x11.foretype.v1.Head\"&\n\x04Head\x12\x0e\n\x06length\x18\x01 \x01(\r\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"\r\n\x0bUnknownHead\"|\n\x06Limits\x12$\n\x05until\x18\x01 \x01(\x0e\x32\x15.foretype.v1.Boundary\x12\x12\n\ncandidates\x18\x02 \x01(\r\x12\x0e\n\x06length\x18\x03 \x01(\r\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x14\n\x0cwhole_prefix\x18\x05 \x01(\x08\"6\n\x0bReadRequest\x12\'\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x15.foretype.v1.Document\"L\n\x0cReadResponse\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.foretype.v1.ModelVersion\x12\x12\n\nleft_bytes\x18\x02 \x01(\r\"_\n\x0f\x43ompleteRequest\x12\'\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x15.foretype.v1.Document\x12#\n\x06limits\x18\x02 \x01(\x0b\x32\x13.foretype.v1.Limits\"\xa6\x01\n\x10\x43ompleteResponse\x12*\n\ncandidates\x18\x01 \x03(\x0b\x32\x16.foretype.v1.Candidate\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.foretype.v1.ModelVersion\x12%\n\x07timings\x18\x03 \x01(\x0b\x32\x14.foretype.v1.Timings\x12\x15\n\rcontext_bytes\x18\x04 \x01(\r\"a\n\tCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08log_prob\x18\x02 \x01(\x01\x12\x13\n\x0b\x63onfidences\x18\x03 \x03(\x02\x12\x1f\n\x04stop\x18\x04 \x01(\x0e\x32\x11.foretype.v1.Stop\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"e\n\x07Timings\x12\x10\n\x08total_ms\x18\x01 \x01(\x02\x12\x10\n\x08queue_ms\x18\x02 \x01(\x02\x12\x0f\n\x07read_ms\x18\x03 \x01(\x02\x12\x11\n\tsearch_ms\x18\x04 \x01(\x02\x12\x12\n\nread_bytes\x18\x05 \x01(\r\"]\n\rStreamRequest\x12\'\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x15.foretype.v1.Document\x12#\n\x06limits\x18\x02 \x01(\x0b\x32\x13.foretype.v1.Limits\"s\n\x0eStreamResponse\x12\x31\n\tcharacter\x18\x01 \x01(\x0b\x32\x1c.foretype.v1.StreamCharacterH\x00\x12%\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x16.foretype.v1.StreamEndH\x00\x42\x07\n\x05\x65vent\"4\n\x0fStreamCharacter\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\x94\x01\n\tStreamEnd\x12\x1f\n\x04stop\x18\x01 \x01(\x0e\x32\x11.foretype.v1.Stop\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.foretype.v1.ModelVersion\x12%\n\x07timings\x18\x03 \x01(\x0b\x32\x14.foretype.v1.Timings\x12\x15\n\rcontext_bytes\x18\x04 \x01(\r\"F\n\x0ePredictRequest\x12\'\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x15.foretype.v1.Document\x12\x0b\n\x03top\x18\x02 \x01(\r\"\x90\x01\n\x0fPredictResponse\x12,\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x17.foretype.v1.Prediction\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.foretype.v1.ModelVersion\x12%\n\x07timings\x18\x03 \x01(\x0b\x32\x14.foretype.v1.Timings\"/\n\nPrediction\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"*\n\x0cScoreRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x91\x01\n\rScoreResponse\x12/\n\ncharacters\x18\x01 \x03(\x0b\x32\x1b.foretype.v1.CharacterScore\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.foretype.v1.ModelVersion\x12%\n\x07timings\x18\x03 \x01(\x0b\x32\x14.foretype.v1.Timings\"V\n\x0e\x43haracterScore\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0c\n\x04\x62its\x18\x02 \x01(\x01\x12\r\n\x05guess\x18\x03 \x01(\t\x12\x19\n\x11guess_probability\x18\x04 \x01(\x01*_\n\x08\x42oundary\x12\x18\n\x14\x42OUNDARY_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x42OUNDARY_TOKEN\x10\x01\x12\x11\n\rBOUNDARY_LINE\x10\x02\x12\x12\n\x0e\x42OUNDARY_BLOCK\x10\x03*\x91\x01\n\x04Stop\x12\x14\n\x10STOP_UNSPECIFIED\x10\x00\x12\x11\n\rSTOP_BOUNDARY\x10\x01\x12\x0f\n\x0bSTOP_LENGTH\x10\x02\x12\x13\n\x0fSTOP_CONFIDENCE\x10\x03\x12\x14\n\x10STOP_END_OF_FILE\x10\x04\x12\x0f\n\x0bSTOP_SUFFIX\x10\x05\x12\x13\n\x0fSTOP_REPETITION\x10\x06\x32\xdd\x02\n\nCompletion\x12;\n\x04Read\x12\x18.foretype.v1.ReadRequest\x1a\x19.foretype.v1.ReadResponse\x12G\n\x08\x43omplete\x12\x1c.foretype.v1.CompleteRequest\x1a\x1d.foretype.v1.CompleteResponse\x12\x43\n\x06Stream\x12\x1a.foretype.v1.StreamRequest\x1a\x1b.foretype.v1.StreamResponse0\x01\x12\x44\n\x07Predict\x12\x1b.foretype.v1.PredictRequest\x1a\x1c.foretype.v1.PredictResponse\x12>\n\x05Score\x12\x19.foretype.v1.ScoreRequest\x1a\x1a.foretype.v1.ScoreResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'foretype.v1.completion_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BOUNDARY']._serialized_start=1834
-  _globals['_BOUNDARY']._serialized_end=1929
-  _globals['_STOP']._serialized_start=1932
-  _globals['_STOP']._serialized_end=2077
+  _globals['_BOUNDARY']._serialized_start=1968
+  _globals['_BOUNDARY']._serialized_end=2063
+  _globals['_STOP']._serialized_start=2066
+  _globals['_STOP']._serialized_end=2211
   _globals['_DOCUMENT']._serialized_start=45
   _globals['_DOCUMENT']._serialized_end=171
   _globals['_HEAD']._serialized_start=173
@@ -43,36 +43,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNKNOWNHEAD']._serialized_end=226
   _globals['_LIMITS']._serialized_start=228
   _globals['_LIMITS']._serialized_end=352
-  _globals['_COMPLETEREQUEST']._serialized_start=354
-  _globals['_COMPLETEREQUEST']._serialized_end=449
-  _globals['_COMPLETERESPONSE']._serialized_start=452
-  _globals['_COMPLETERESPONSE']._serialized_end=618
-  _globals['_CANDIDATE']._serialized_start=620
-  _globals['_CANDIDATE']._serialized_end=717
-  _globals['_MODELVERSION']._serialized_start=719
-  _globals['_MODELVERSION']._serialized_end=764
-  _globals['_TIMINGS']._serialized_start=766
-  _globals['_TIMINGS']._serialized_end=867
-  _globals['_STREAMREQUEST']._serialized_start=869
-  _globals['_STREAMREQUEST']._serialized_end=962
-  _globals['_STREAMRESPONSE']._serialized_start=964
-  _globals['_STREAMRESPONSE']._serialized_end=1079
-  _globals['_STREAMCHARACTER']._serialized_start=1081
-  _globals['_STREAMCHARACTER']._serialized_end=1133
-  _globals['_STREAMEND']._serialized_start=1136
-  _globals['_STREAMEND']._serialized_end=1284
-  _globals['_PREDICTREQUEST']._serialized_start=1286
-  _globals['_PREDICTREQUEST']._serialized_end=1356
-  _globals['_PREDICTRESPONSE']._serialized_start=1359
-  _globals['_PREDICTRESPONSE']._serialized_end=1503
-  _globals['_PREDICTION']._serialized_start=1505
-  _globals['_PREDICTION']._serialized_end=1552
-  _globals['_SCOREREQUEST']._serialized_start=1554
-  _globals['_SCOREREQUEST']._serialized_end=1596
-  _globals['_SCORERESPONSE']._serialized_start=1599
-  _globals['_SCORERESPONSE']._serialized_end=1744
-  _globals['_CHARACTERSCORE']._serialized_start=1746
-  _globals['_CHARACTERSCORE']._serialized_end=1832
-  _globals['_COMPLETION']._serialized_start=2080
-  _globals['_COMPLETION']._serialized_end=2368
+  _globals['_READREQUEST']._serialized_start=354
+  _globals['_READREQUEST']._serialized_end=408
+  _globals['_READRESPONSE']._serialized_start=410
+  _globals['_READRESPONSE']._serialized_end=486
+  _globals['_COMPLETEREQUEST']._serialized_start=488
+  _globals['_COMPLETEREQUEST']._serialized_end=583
+  _globals['_COMPLETERESPONSE']._serialized_start=586
+  _globals['_COMPLETERESPONSE']._serialized_end=752
+  _globals['_CANDIDATE']._serialized_start=754
+  _globals['_CANDIDATE']._serialized_end=851
+  _globals['_MODELVERSION']._serialized_start=853
+  _globals['_MODELVERSION']._serialized_end=898
+  _globals['_TIMINGS']._serialized_start=900
+  _globals['_TIMINGS']._serialized_end=1001
+  _globals['_STREAMREQUEST']._serialized_start=1003
+  _globals['_STREAMREQUEST']._serialized_end=1096
+  _globals['_STREAMRESPONSE']._serialized_start=1098
+  _globals['_STREAMRESPONSE']._serialized_end=1213
+  _globals['_STREAMCHARACTER']._serialized_start=1215
+  _globals['_STREAMCHARACTER']._serialized_end=1267
+  _globals['_STREAMEND']._serialized_start=1270
+  _globals['_STREAMEND']._serialized_end=1418
+  _globals['_PREDICTREQUEST']._serialized_start=1420
+  _globals['_PREDICTREQUEST']._serialized_end=1490
+  _globals['_PREDICTRESPONSE']._serialized_start=1493
+  _globals['_PREDICTRESPONSE']._serialized_end=1637
+  _globals['_PREDICTION']._serialized_start=1639
+  _globals['_PREDICTION']._serialized_end=1686
+  _globals['_SCOREREQUEST']._serialized_start=1688
+  _globals['_SCOREREQUEST']._serialized_end=1730
+  _globals['_SCORERESPONSE']._serialized_start=1733
+  _globals['_SCORERESPONSE']._serialized_end=1878
+  _globals['_CHARACTERSCORE']._serialized_start=1880
+  _globals['_CHARACTERSCORE']._serialized_end=1966
+  _globals['_COMPLETION']._serialized_start=2214
+  _globals['_COMPLETION']._serialized_end=2563
 # @@protoc_insertion_point(module_scope)

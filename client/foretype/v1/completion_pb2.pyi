@@ -239,6 +239,50 @@ class Limits(_message.Message):
 Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
+class ReadRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def document(self) -> Global___Document: ...
+    def __init__(
+        self,
+        *,
+        document: Global___Document | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadRequest: _TypeAlias = ReadRequest  # noqa: Y015
+
+@_typing.final
+class ReadResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    LEFT_BYTES_FIELD_NUMBER: _builtins.int
+    left_bytes: _builtins.int
+    """How many bytes of the prefix are left to be read."""
+    @_builtins.property
+    def model(self) -> Global___ModelVersion: ...
+    def __init__(
+        self,
+        *,
+        model: Global___ModelVersion | None = ...,
+        left_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_bytes", b"left_bytes", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadResponse: _TypeAlias = ReadResponse  # noqa: Y015
+
+@_typing.final
 class CompleteRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -372,7 +416,7 @@ class Timings(_message.Message):
     total_ms: _builtins.float
     """From the request's arrival to the answer, in milliseconds; the parts do not overlap."""
     queue_ms: _builtins.float
-    """Until the compute thread first took the request up."""
+    """Until a compute thread first took the request up."""
     read_ms: _builtins.float
     """Reading the part of the prefix that no snapshot held, the turns of other requests in
     between included, as in the search.

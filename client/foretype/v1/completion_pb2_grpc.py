@@ -45,6 +45,11 @@ class CompletionStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Read = channel.unary_unary(
+                '/foretype.v1.Completion/Read',
+                request_serializer=foretype_dot_v1_dot_completion__pb2.ReadRequest.SerializeToString,
+                response_deserializer=foretype_dot_v1_dot_completion__pb2.ReadResponse.FromString,
+                _registered_method=True)
         self.Complete = channel.unary_unary(
                 '/foretype.v1.Completion/Complete',
                 request_serializer=foretype_dot_v1_dot_completion__pb2.CompleteRequest.SerializeToString,
@@ -81,6 +86,15 @@ class CompletionServicer:
     compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
+    def Read(self, request, context):
+        """Has the server read a document's prefix in the background, once nobody waits for an answer.
+        Answers at once. For a file that was just opened: continuations at any place in it then need
+        not wait for it, nor rest on its last few thousand bytes (see Limits.whole_prefix).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Complete(self, request, context):
         """Ranked continuations of a document at the cursor.
         """
@@ -113,6 +127,11 @@ class CompletionServicer:
 
 def add_CompletionServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Read': grpc.unary_unary_rpc_method_handler(
+                    servicer.Read,
+                    request_deserializer=foretype_dot_v1_dot_completion__pb2.ReadRequest.FromString,
+                    response_serializer=foretype_dot_v1_dot_completion__pb2.ReadResponse.SerializeToString,
+            ),
             'Complete': grpc.unary_unary_rpc_method_handler(
                     servicer.Complete,
                     request_deserializer=foretype_dot_v1_dot_completion__pb2.CompleteRequest.FromString,
@@ -154,6 +173,33 @@ class Completion:
     DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
     compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
+
+    @staticmethod
+    def Read(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/foretype.v1.Completion/Read',
+            foretype_dot_v1_dot_completion__pb2.ReadRequest.SerializeToString,
+            foretype_dot_v1_dot_completion__pb2.ReadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Complete(request,

@@ -44,6 +44,11 @@ class CompletionStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CompletionAsyncStub: ...
+    Read: _grpc.UnaryUnaryMultiCallable[_completion_pb2.ReadRequest, _completion_pb2.ReadResponse]
+    """Has the server read a document's prefix in the background, once nobody waits for an answer.
+    Answers at once. For a file that was just opened: continuations at any place in it then need
+    not wait for it, nor rest on its last few thousand bytes (see Limits.whole_prefix).
+    """
     Complete: _grpc.UnaryUnaryMultiCallable[_completion_pb2.CompleteRequest, _completion_pb2.CompleteResponse]
     """Ranked continuations of a document at the cursor."""
     Stream: _grpc.UnaryStreamMultiCallable[_completion_pb2.StreamRequest, _completion_pb2.StreamResponse]
@@ -71,6 +76,11 @@ class CompletionAsyncStub(CompletionStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    Read: _aio.UnaryUnaryMultiCallable[_completion_pb2.ReadRequest, _completion_pb2.ReadResponse]  # type: ignore[assignment]
+    """Has the server read a document's prefix in the background, once nobody waits for an answer.
+    Answers at once. For a file that was just opened: continuations at any place in it then need
+    not wait for it, nor rest on its last few thousand bytes (see Limits.whole_prefix).
+    """
     Complete: _aio.UnaryUnaryMultiCallable[_completion_pb2.CompleteRequest, _completion_pb2.CompleteResponse]  # type: ignore[assignment]
     """Ranked continuations of a document at the cursor."""
     Stream: _aio.UnaryStreamMultiCallable[_completion_pb2.StreamRequest, _completion_pb2.StreamResponse]  # type: ignore[assignment]
@@ -95,6 +105,17 @@ class CompletionServicer(metaclass=_abc_1.ABCMeta):
     DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
     compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
+
+    @_abc_1.abstractmethod
+    def Read(
+        self,
+        request: _completion_pb2.ReadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_completion_pb2.ReadResponse, _abc.Awaitable[_completion_pb2.ReadResponse]]:
+        """Has the server read a document's prefix in the background, once nobody waits for an answer.
+        Answers at once. For a file that was just opened: continuations at any place in it then need
+        not wait for it, nor rest on its last few thousand bytes (see Limits.whole_prefix).
+        """
 
     @_abc_1.abstractmethod
     def Complete(
