@@ -62,7 +62,7 @@ class Jump:
     reading: float
     read_bytes: float
     search: float
-    rest: float  # on the way, and waiting for the server's one thread
+    rest: float  # on the way, and waiting until a thread of the server is free
 
 
 @dataclass(frozen=True)

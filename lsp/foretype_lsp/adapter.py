@@ -21,7 +21,6 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from foretype.client import Document as Message
 from foretype.client import Limits
-from foretype.project import MAX_FILE_BYTES
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1.workspace_pb2 import WorkspaceMemory
 from foretype_lsp import settings
@@ -113,6 +112,7 @@ class Adapter(LanguageServer):
         self._forgotten = 0  # times that a folder's memory was
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._reading: dict[str, asyncio.Task[None]] = {}  # of open documents
 
     def start(self, params: types.InitializeParams) -> None:
         """Makes room for engines, connects to a server, and watches over the editor."""
@@ -137,9 +137,10 @@ class Adapter(LanguageServer):
         self.left_in_order = True
         if self._projects is not None:
             self._projects.stop()
-        for task in self._background:
+        tasks = [*self._background, *self._reading.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._engines is not None:
             await self._engines.stop()
 
@@ -277,15 +278,19 @@ class Adapter(LanguageServer):
         if document and self._projects and self._remembers(document):
             self._projects.opened(document, self._folders())
         if document and self._settled.is_set() and self.settings.suggests_in(document.language):
-            self._in_background(self._read(document))
+            self._stop_reading(uri)
+            self._reading[uri] = asyncio.create_task(self._read(uri))
 
-    async def _read(self, document: Document) -> None:
+    async def _read(self, uri: str) -> None:
         assert self._projects is not None
         assert self._engines is not None
-        await self._projects.remembered(document, self._folders())
-        current = self.documents.get(document.uri)
-        if current is not None and len(current.text) <= MAX_FILE_BYTES:
-            await self._engines.read(self._message(current, current.text, ""))
+        await self._projects.remembered(uri, self._folders())
+        document = self.documents[uri]
+        await self._engines.read(self._message(document, document.text, ""))
+
+    def _stop_reading(self, uri: str) -> None:
+        if (task := self._reading.pop(uri, None)) is not None:
+            task.cancel()
 
     def saved(self, uri: str) -> None:
         """Has the document remembered as it is now."""
@@ -303,8 +308,13 @@ class Adapter(LanguageServer):
         return self._settled.is_set() and wanted
 
     def _remembers_nothing(self, concerned: Callable[[str], bool]) -> None:
-        if self._projects is not None:
-            self._projects.start_again(concerned)
+        if self._projects is None:
+            return
+        self._projects.start_again(concerned)
+        for uri in list(self.documents):
+            folder, _ = place_in_workspace(uri, self._folders())
+            if folder and concerned(folder):
+                self.opened(uri)
 
     @asynccontextmanager
     async def _showing(self, what: str) -> AsyncGenerator[None]:
@@ -329,6 +339,7 @@ class Adapter(LanguageServer):
 
     def forget(self, uri: str) -> None:
         """Drops what belongs to a document that was closed."""
+        self._stop_reading(uri)
         for key in [key for key in self._shown if key[0] == uri]:
             del self._shown[key]
         for key, task in self._under_way.items():

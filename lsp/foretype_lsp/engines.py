@@ -95,7 +95,10 @@ class Engines:
     async def read(self, document: Document) -> None:
         """As `Engine.read`, by the document's folder; no engine is started for it."""
         model = self._models.get(document.workspace, self._default)
-        if not self._stopped and (engine := self._engines.get(model)) is not None:
+        engine = self._engines.get(model)
+        if engine is not None and engine.is_given_up:
+            engine = self._engines.get(self._default)
+        if engine is not None and not self._stopped:
             await engine.read(document)
 
     async def remember(self, folder: str, texts: Mapping[str, str]) -> WorkspaceMemory | None:

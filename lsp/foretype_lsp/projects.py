@@ -67,9 +67,9 @@ class Projects:
                 self._watched.add(key[1])
                 self._watch(key[1])
 
-    async def remembered(self, document: Document, folders: list[str]) -> None:
-        """Returns once the document's folder was read, if that is to be."""
-        folder, path = place_in_workspace(document.uri, folders)
+    async def remembered(self, uri: str, folders: list[str]) -> None:
+        """Returns once the folder of a document was read, if that is to be."""
+        folder, path = place_in_workspace(uri, folders)
         key, task = (folder, PurePath(path).suffix), None
         while (current := self._reading.get(key)) is not task and current is not None:
             task = current

@@ -28,20 +28,20 @@ from foretype_models.inputs import CLASSES, Contexts, Found, Memory, confidence_
 Counts = npt.NDArray[np.integer[Any]]
 Keys = npt.NDArray[np.uint64]
 """Occurrences of contexts, sorted: from the highest bits on the context's length (3) and hash
-(28), the position (20), and what is known after it, an answer as in `inputs.Found` (13). Before
+(27), the position (21), and what is known after it, an answer as in `inputs.Found` (13). Before
 them all stands one that answers nothing: what is found where there is none."""
 
-_POSITION_AT, _CONTEXT_AT, _LENGTH_AT = np.uint64(13), np.uint64(33), np.uint64(61)
+_POSITION_AT, _CONTEXT_AT, _LENGTH_AT = np.uint64(13), np.uint64(34), np.uint64(61)
 _ANSWERS = np.uint64(2**13 - 1)
-_POSITIONS = np.uint64(2**20 - 1)
-_OTHER_CONTEXT = np.uint64(2**33)  # what two keys differ by is less only where it is the same
-_UNUSED = np.uint64(32 - 28)  # bits of a hash
+_POSITIONS = np.uint64(2**21 - 1)
+_OTHER_CONTEXT = np.uint64(2**34)  # what two keys differ by is less only where it is the same
+_UNUSED = np.uint64(32 - 27)  # bits of a hash
 _LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
 MAX_NEWEST = 128
 """Symbols at a text's end that are kept apart; once they are more, they join the others."""
 MAX_NEW = 256
 """Symbols that are added to these at a time; where more are new, all are sorted anew."""
-MAX_SYMBOLS = 2**20
+MAX_SYMBOLS = 2**21
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,17 @@ from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server.errors import Overloaded
 from foretype_server.observer import NO_OBSERVER, Observer
 
-THREADS = min(2, os.cpu_count() or 1)
-"""More would wait: half of the time goes to Python, which one thread at a time can run."""
+
+def _cores() -> int:
+    """That this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+THREADS = min(2, _cores())
+"""More would wait: half of a search's time goes to Python, which one thread at a time can run."""
 MAX_TOGETHER = 256
 """Symbols that one run reads at most of several pieces: what is new waits until it is over."""
 
@@ -60,7 +69,7 @@ class _Job(Generic[T]):
         tell: Callable[[Any], None] | None = None,
     ) -> None:
         self.session = session
-        self.seconds = 0.0  # used, beside what it began with
+        self.seconds = 0.0  # used, waiting for the other thread included, beside what it began with
         self.piece: Piece | None = None
         self.taken = False  # whether a thread is at it
         self.result: Future[T] = Future()
@@ -70,7 +79,10 @@ class _Job(Generic[T]):
     def go_on(self, read: Read | Exception | None) -> bool:
         """Goes on with what was read until the next piece; whether there is one."""
         if self.result.cancelled():
-            self._work.close()
+            try:
+                self._work.close()
+            except Exception:
+                _log.exception("work that was given up failed")
             return False
         began = time.perf_counter()
         self.piece = None
@@ -111,8 +123,8 @@ class _Released:
 class Compute:
     """Threads for all computing. `capacity` bounds how many jobs are under way.
 
-    Where there are none one of them does a piece of `background` work at a time, until there is
-    none left; jobs alone give it something to do.
+    A thread that finds none, or all of them taken, does a piece of `background` work at a time,
+    until there is none left; jobs alone give it something to do.
     """
 
     def __init__(

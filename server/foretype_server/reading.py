@@ -22,6 +22,9 @@ NEAR = 2048
 """Bytes: where more than twice as many are new, an answer need not wait for them all."""
 AHEAD = 128
 """Bytes: so much is read ahead of what is accepted, and appended to the file's memory."""
+MAX_OPENED = 2**18
+"""Bytes of texts that were opened and wait to be read, and of any of these; the oldest leave.
+What is read takes some 80 times as much, and is not to drive out what is in use."""
 MAX_WAITING = 16  # texts to be read in the background, and as many ahead; the oldest leave
 
 
@@ -33,6 +36,7 @@ class _Reading:
     project: Project | None
     position: int
     snapshot: Snapshot | None
+    is_opened: bool = False  # nobody has asked for it yet
 
     @property
     def memory(self) -> Memory | None:
@@ -96,13 +100,25 @@ class Reader:
         return replace(reading.snapshot, memories=memories)
 
     def read_later(self, document: Document) -> Generator[Piece, Read, int]:
-        """Leaves it to the background to read a document's prefix; how many bytes of it are
-        left. Work as `read` is, though nothing is read for it at once."""
-        key = document.workspace, document.path
-        reading = self._known(document, self._workspaces.project(*key))
-        if not reading.done:
-            self._leave_to_background(key, reading)
+        """Leaves it to the background to read the prefix of a document that was opened; how
+        many bytes of it are left. What somebody has asked for of the document stays, and what is
+        longer than `MAX_OPENED` is not read. Work as `read` is, though nothing is read for it at
+        once."""
         yield from ()
+        key = document.workspace, document.path
+        newest, waiting = self._workspaces.project(*key), self._waiting.get(key)
+        if waiting is not None and not _is_outdated(waiting.project, newest):
+            if waiting.origin.text == document.prefix:
+                return waiting.left
+            if not waiting.is_opened:
+                return self._known(document, newest).left
+        reading = self._known(document, newest)
+        if not reading.done and len(document.prefix) <= MAX_OPENED:
+            reading.is_opened = True
+            self._leave_to_background(key, reading)
+            opened = [key for key, reading in self._waiting.items() if reading.is_opened]
+            while sum(self._waiting[key].left for key in opened) > MAX_OPENED:
+                del self._waiting[opened.pop(0)]
         return reading.left
 
     @property

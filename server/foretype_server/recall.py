@@ -90,7 +90,7 @@ class FileMemories:
 @dataclass(frozen=True)
 class _Spans:
     """Two memories of one text, of which the later one's answers count. Each has counted its own
-    span; where both say that the same symbol follows, the surer one is right."""
+    span; where both say that the same symbol follows, the one that has seen more is right."""
 
     earlier: Memory
     later: Memory

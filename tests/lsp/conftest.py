@@ -219,6 +219,12 @@ class FakeServer(_Servicer, _WorkspaceServicer):
         self.forgot.set()
         return workspace.ForgetResponse()
 
+    async def until_read(self) -> None:
+        """That a document is to be read."""
+        async with asyncio.timeout(30):
+            while not self.read:
+                await asyncio.sleep(0.01)
+
     async def until_asked(self, count: int) -> None:
         async with asyncio.timeout(30):
             while len(self.requests) < count:

@@ -15,6 +15,7 @@ from tests.lsp.conftest import URI, Editor, EditorWith, FakeServer
 pytestmark = pytest.mark.e2e
 
 SHORT = "a.get"
+OTHER = URI.replace("Gorilla0", "Gorilla1")
 
 
 async def _waiting(
@@ -70,12 +71,38 @@ async def test_a_file_that_is_opened_is_read_before_anybody_asks(
     editor: Editor, fake_server: FakeServer
 ) -> None:
     editor.open("class Gorilla0 {\n}\n")
-    async with asyncio.timeout(30):
-        while not fake_server.read:
-            await asyncio.sleep(0.01)
+    await fake_server.until_read()
     [document] = fake_server.read
     assert (document.path, document.prefix) == ("src/Gorilla0.java", "class Gorilla0 {\n}\n")
     assert document.workspace == "/work/zoo"
+
+
+async def test_what_is_open_is_read_again_by_a_server_that_comes_later(
+    editor_with: EditorWith, tmp_path: Path
+) -> None:
+    address = f"unix:{tmp_path}/s"
+    async with editor_with("--server", address) as editor:
+        async with FakeServer(address).running() as first:
+            editor.open("class Gorilla0 {\n}\n")
+            await first.until_read()
+        assert await editor.inline(0, 6) == []
+        async with FakeServer(address).running() as second:
+            await second.until_read()
+    assert second.read == first.read[:1]
+
+
+async def test_a_file_that_is_closed_before_there_is_a_server_is_not_read(
+    editor_with: EditorWith, tmp_path: Path
+) -> None:
+    address = f"unix:{tmp_path}/s"
+    async with editor_with("--server", address) as editor:
+        editor.open("class Gorilla0 {\n}\n").open("class Gorilla1 {\n}\n", uri=OTHER)
+        closed = types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(URI))
+        editor.client.text_document_did_close(closed)
+        async with FakeServer(address).running() as server:
+            await server.until_read()
+            assert await editor.inline(0, 6, uri=OTHER)
+    assert {document.path for document in server.read} == {"src/Gorilla1.java"}
 
 
 async def test_a_selected_popup_item_is_extended(editor: Editor, fake_server: FakeServer) -> None:

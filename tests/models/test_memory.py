@@ -122,6 +122,22 @@ def test_it_says_how_large_it_is() -> None:
     assert TextMemory(LENGTHS, symbols).nbytes > TextMemory(LENGTHS, symbols[:4]).nbytes > 0
 
 
+def test_a_text_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MAX_SYMBOLS", 4)
+    TextMemory(LENGTHS, alphabet.encode(b"four"))
+    with pytest.raises(ValueError, match="a text of 5 symbols, more than 4"):
+        TextMemory(LENGTHS, alphabet.encode(b"fives"))
+
+
+@pytest.mark.parametrize("at", [memory.MAX_SYMBOLS - 2, 2**20])
+def test_the_end_of_the_longest_text_is_known_as_its_beginning_is(at: int) -> None:
+    symbols = np.full(memory.MAX_SYMBOLS, ord("a"))
+    symbols[[0, at]] = ord("b")
+    context = _contexts(alphabet.encode(b"xaab"))[-1:]
+    [[_, pair, _]] = TextMemory(LENGTHS, symbols).at(len(symbols)).look_up(context)[0].tolist()
+    assert pair == 1 + ord("a") * CLASSES + int(confidence_class(np.array(1), np.array(1)))
+
+
 class _Known:
     """Knows that every context with one of these hashes is followed by one symbol."""
 

@@ -83,6 +83,12 @@ class Editing(RuleBasedStateMachine):
         self._file = file
 
     @rule()
+    def open(self) -> None:
+        """All of it is left to the background."""
+        document = Document(*self._file, self._texts[self._file].encode(), b"")
+        alone(self._runtime, self._reader.read_later(document))
+
+    @rule()
     def pause(self) -> None:
         """In which the background reads what it expects to be accepted."""
         document, _, found = self._asked(self._reader, self._drafts)

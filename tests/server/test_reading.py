@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from foretype_models import alphabet, inputs
 from foretype_models.runtime import Runtime
-from foretype_server import recall
+from foretype_server import reading, recall
 from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
 from foretype_server.reading import MAX_WAITING, NEAR, Reader
@@ -93,6 +93,40 @@ def test_a_text_that_was_opened_is_read_before_anybody_asks(reader: Reader) -> N
         timings = _read(reader, replace(COLD, prefix=COLD.prefix[:at]))[1]
         assert timings.context_bytes == at
         assert timings.read_bytes < BLOCK
+
+
+def test_what_somebody_asked_for_stays_though_an_older_text_was_opened(reader: Reader) -> None:
+    edited = replace(COLD, prefix=b"// edited\n" + COLD.prefix)
+    _read(reader, edited)
+    alone(reader.runtime, reader.read_later(COLD))
+    _finish_background(reader)
+    assert _read(reader, edited)[1].context_bytes == len(edited.prefix)
+
+
+def test_a_text_that_is_opened_again_is_read_on(reader: Reader) -> None:
+    left = alone(reader.runtime, reader.read_later(COLD))
+    while read_in_background(reader):
+        before, left = left, alone(reader.runtime, reader.read_later(COLD))
+        assert left < before or left == len(COLD.prefix)  # the path comes first
+
+
+def test_of_what_was_opened_no_more_is_read_than_leaves_room(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(name: str) -> Document:
+        return replace(COLD, path=name)
+
+    monkeypatch.setattr(reading, "MAX_OPENED", 2 * len(COLD.prefix))
+    for name in ("One.java", "Two.java", "Three.java"):
+        alone(reader.runtime, reader.read_later(opened(name)))
+    monkeypatch.setattr(reading, "MAX_OPENED", len(COLD.prefix) - 1)
+    alone(reader.runtime, reader.read_later(opened("Long.java")))
+    _finish_background(reader)
+    known = {
+        name: alone(reader.runtime, reader.read_later(opened(name))) == 0
+        for name in ("One.java", "Two.java", "Three.java", "Long.java")
+    }
+    assert known == {"One.java": False, "Two.java": True, "Three.java": True, "Long.java": False}
 
 
 def test_who_asks_for_the_whole_text_waits_for_it(reader: Reader) -> None:

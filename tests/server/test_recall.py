@@ -74,7 +74,7 @@ def test_of_a_long_text_two_spans_are_remembered(monkeypatch: pytest.MonkeyPatch
     assert (_fresh(three) != _fresh(TEXT[:32] + b"?" * 32 + three[64:])).any()
 
 
-def test_what_both_spans_know_the_later_one_says_and_the_surer_one_how_surely(
+def test_what_both_spans_know_the_later_one_says_and_who_has_seen_more_how_surely(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(recall, "SPAN", 32)

@@ -87,9 +87,11 @@ class CompletionServicer:
     """
 
     def Read(self, request, context):
-        """Has the server read a document's prefix in the background, once nobody waits for an answer.
-        Answers at once. For a file that was just opened: continuations at any place in it then need
-        not wait for it, nor rest on its last few thousand bytes (see Limits.whole_prefix).
+        """Has the server read the prefix of a document that was just opened, in the background, for
+        continuations anywhere in it that are asked for later: they need not wait for it then, nor
+        rest on its last few thousand bytes (see Limits.whole_prefix). Answers at once. A request
+        for another text of the document ends that; of texts that wait, those that came last are
+        read, up to 256 KiB in all, and no longer one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,9 +45,11 @@ class CompletionStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CompletionAsyncStub: ...
     Read: _grpc.UnaryUnaryMultiCallable[_completion_pb2.ReadRequest, _completion_pb2.ReadResponse]
-    """Has the server read a document's prefix in the background, once nobody waits for an answer.
-    Answers at once. For a file that was just opened: continuations at any place in it then need
-    not wait for it, nor rest on its last few thousand bytes (see Limits.whole_prefix).
+    """Has the server read the prefix of a document that was just opened, in the background, for
+    continuations anywhere in it that are asked for later: they need not wait for it then, nor
+    rest on its last few thousand bytes (see Limits.whole_prefix). Answers at once. A request
+    for another text of the document ends that; of texts that wait, those that came last are
+    read, up to 256 KiB in all, and no longer one.
     """
     Complete: _grpc.UnaryUnaryMultiCallable[_completion_pb2.CompleteRequest, _completion_pb2.CompleteResponse]
     """Ranked continuations of a document at the cursor."""
@@ -77,9 +79,11 @@ class CompletionAsyncStub(CompletionStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Read: _aio.UnaryUnaryMultiCallable[_completion_pb2.ReadRequest, _completion_pb2.ReadResponse]  # type: ignore[assignment]
-    """Has the server read a document's prefix in the background, once nobody waits for an answer.
-    Answers at once. For a file that was just opened: continuations at any place in it then need
-    not wait for it, nor rest on its last few thousand bytes (see Limits.whole_prefix).
+    """Has the server read the prefix of a document that was just opened, in the background, for
+    continuations anywhere in it that are asked for later: they need not wait for it then, nor
+    rest on its last few thousand bytes (see Limits.whole_prefix). Answers at once. A request
+    for another text of the document ends that; of texts that wait, those that came last are
+    read, up to 256 KiB in all, and no longer one.
     """
     Complete: _aio.UnaryUnaryMultiCallable[_completion_pb2.CompleteRequest, _completion_pb2.CompleteResponse]  # type: ignore[assignment]
     """Ranked continuations of a document at the cursor."""
@@ -112,9 +116,11 @@ class CompletionServicer(metaclass=_abc_1.ABCMeta):
         request: _completion_pb2.ReadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_completion_pb2.ReadResponse, _abc.Awaitable[_completion_pb2.ReadResponse]]:
-        """Has the server read a document's prefix in the background, once nobody waits for an answer.
-        Answers at once. For a file that was just opened: continuations at any place in it then need
-        not wait for it, nor rest on its last few thousand bytes (see Limits.whole_prefix).
+        """Has the server read the prefix of a document that was just opened, in the background, for
+        continuations anywhere in it that are asked for later: they need not wait for it then, nor
+        rest on its last few thousand bytes (see Limits.whole_prefix). Answers at once. A request
+        for another text of the document ends that; of texts that wait, those that came last are
+        read, up to 256 KiB in all, and no longer one.
         """
 
     @_abc_1.abstractmethod
