@@ -109,7 +109,7 @@ class Adapter(LanguageServer):
         self._problems: list[str] = []
         self._shown: dict[tuple[str, Kind], Suggestions] = {}
         self._sees_deletions = False  # of any file, where the editor can tell
-        self._forgotten = 0  # times that a folder's memory was
+        self._changes = 0  # of folders' memories
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._reading: dict[str, asyncio.Task[None]] = {}  # of open documents
@@ -119,7 +119,7 @@ class Adapter(LanguageServer):
         self._due = asyncio.get_running_loop().time() + SETTINGS_TIMEOUT
         self._engines = Engines(*self._engine_of, self, self._remembers_nothing)
         self._projects = Projects(
-            self._engines.remember, self._forget, self._watch_files, self._showing, self.log
+            self._remember, self._forget, self._watch_files, self._showing, self.log
         )
         if os.name == "posix":
             loop = asyncio.get_running_loop()
@@ -263,14 +263,24 @@ class Adapter(LanguageServer):
         for folder in folders:
             self._forgetting.append(asyncio.create_task(self._forget(folder)))
 
+    async def _remember(self, folder: str, texts: Mapping[str, str]) -> WorkspaceMemory | None:
+        assert self._engines is not None
+        memory = await self._engines.remember(folder, texts)
+        if texts and memory is not None:
+            self._memory_changed()
+        return memory
+
     async def _forget(self, folder: str, paths: Sequence[str] = ()) -> WorkspaceMemory | None:
-        """What was asked for before it is forgotten may have been found in that memory: it is
-        not shown again."""
         assert self._engines is not None
         memory = await self._engines.forget(folder, paths)
-        self._forgotten += 1
-        self._shown.clear()
+        self._memory_changed()
         return memory
+
+    def _memory_changed(self) -> None:
+        """What was asked for before may have been found in what is forgotten, or would be found
+        in what is remembered now: it is not shown again."""
+        self._changes += 1
+        self._shown.clear()
 
     def opened(self, uri: str) -> None:
         """Has the files around a document remembered, and then itself read."""
@@ -373,7 +383,7 @@ class Adapter(LanguageServer):
         self, key: tuple[str, Kind], place: Place, until: Until, timeout: float, delay: float
     ) -> tuple[Place, list[str]]:
         prefix, suffix = place.around()
-        forgotten = self._forgotten
+        changes = self._changes
         found = shown.after(prefix, suffix) if (shown := self._shown.get(key)) else None
         if found is None:
             await asyncio.sleep(delay)
@@ -387,7 +397,7 @@ class Adapter(LanguageServer):
             if typed is None or left is None or "\n" in typed or "\r" in typed:
                 return place, []
             place, found = place.moved(current, typed), left
-        if forgotten == self._forgotten:
+        if changes == self._changes:
             self._shown[key] = found
         return place, found.texts
 

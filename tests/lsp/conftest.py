@@ -194,6 +194,7 @@ class FakeServer(_Servicer, _WorkspaceServicer):
         self.answers = ["Name()"]
         self.requests: list[pb.CompleteRequest] = []
         self.read: list[pb.Document] = []
+        self.remembered: list[str] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.cancelled = asyncio.Semaphore(0)
@@ -214,6 +215,10 @@ class FakeServer(_Servicer, _WorkspaceServicer):
 
     async def Status(self, request: Any, context: Any) -> workspace.StatusResponse:  # noqa: N802
         return workspace.StatusResponse()
+
+    async def Remember(self, request: Any, context: Any) -> workspace.RememberResponse:  # noqa: N802
+        self.remembered += [document.text for document in request.documents]
+        return workspace.RememberResponse(memory=workspace.WorkspaceMemory(is_read=True))
 
     async def Forget(self, request: Any, context: Any) -> workspace.ForgetResponse:  # noqa: N802
         self.forgot.set()

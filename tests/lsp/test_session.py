@@ -221,6 +221,25 @@ async def test_what_was_found_in_a_memory_that_is_forgotten_meanwhile_is_not_sho
     assert len(fake_server.requests) == 2
 
 
+async def test_what_was_found_before_a_file_was_remembered_is_asked_for_again(
+    editor_with: EditorWith, fake_server: FakeServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "Own.java"
+    path.write_text(SHORT)
+    async with editor_with("--server", fake_server.address, folder=tmp_path) as editor:
+        editor.open(SHORT, uri=path.as_uri())
+        await editor.until_logged("1 .java files of")
+        for _ in range(2):
+            assert await editor.inline(0, 5, uri=path.as_uri()) == ["getName()"]
+        assert len(fake_server.requests) == 1
+        saved = types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(path.as_uri()))
+        editor.client.text_document_did_save(saved)
+        async with asyncio.timeout(30):
+            while len(fake_server.requests) == 1:
+                await editor.inline(0, 5, uri=path.as_uri())
+    assert fake_server.remembered == [SHORT, SHORT]
+
+
 async def test_closing_the_document_gives_its_requests_up(
     editor: Editor, fake_server: FakeServer
 ) -> None:
