@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from importlib.metadata import version
@@ -30,6 +30,7 @@ from foretype_lsp.positions import Encoding
 from foretype_lsp.projects import Projects
 from foretype_lsp.settings import SECTION, Settings, Until
 from foretype_lsp.suggestions import Place, Suggestions
+from foretype_lsp.tasks import Tasks
 
 BLOCK_LENGTH = 600  # bytes; what is shorter has the engine's own bound
 SETTINGS_TIMEOUT = 1.0  # seconds in which the first request waits for the settings
@@ -111,7 +112,7 @@ class Adapter(LanguageServer):
         self._sees_deletions = False  # of any file, where the editor can tell
         self._changes = 0  # of folders' memories
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Tasks()
         self._reading: dict[str, asyncio.Task[None]] = {}  # of open documents
 
     def start(self, params: types.InitializeParams) -> None:
@@ -126,7 +127,7 @@ class Adapter(LanguageServer):
             loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(self._leave()))
             # A process that cannot be seen from the start is one of another machine.
             if params.process_id is not None and _is_alive(params.process_id):
-                self._in_background(self._watch(params.process_id))
+                self._background.start(self._watch(params.process_id))
         client = params.client_info
         self.popup_snippets = client is not None and client.name == "Neovim"
         self._initial_options = settings.section(params.initialization_options)
@@ -143,11 +144,6 @@ class Adapter(LanguageServer):
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._engines is not None:
             await self._engines.stop()
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
     async def _watch(self, editor: int) -> None:
         """Leaves when the editor is gone: others may still hold the pipes it gave us."""
@@ -238,7 +234,9 @@ class Adapter(LanguageServer):
                 watchers.append(types.FileSystemWatcher("**/*", types.WatchKind.Delete))
                 self._sees_deletions = True
             options = types.DidChangeWatchedFilesRegistrationOptions(watchers)
-            self._in_background(self._register(f"files{suffix}", method, options, "files change"))
+            self._background.start(
+                self._register(f"files{suffix}", method, options, "files change")
+            )
 
     async def _register(self, name: str, method: str, options: Any, when: str) -> None:
         registration = types.Registration(f"foretype-{name}", method, options)

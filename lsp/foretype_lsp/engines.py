@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import Protocol
 
 from foretype.client import Document, Limits
 from foretype.v1.workspace_pb2 import WorkspaceMemory
 from foretype_lsp.engine import Engine, Reporter
+from foretype_lsp.tasks import Tasks
 
 Concerned = Callable[[str], bool]
 """Of a folder, whether it is meant."""
@@ -51,7 +52,7 @@ class Engines:
         self._models: dict[str, str] = {}  # by folder
         self._engines: dict[str, Engine] = {}  # by model
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._others: set[asyncio.Task[Any]] = set()  # that are nobody's concern
+        self._others = Tasks()  # that are nobody's concern
         self._comparing: asyncio.Task[None] | None = None
         self._stopped = False  # what was asked before and comes later starts nothing any more
         self._told: set[tuple[str, str]] = set()  # folders whose model the server has not
@@ -74,7 +75,7 @@ class Engines:
         changed = {f for f in before | self._models if before.get(f) != self._models.get(f)}
         for folder in changed & before.keys() - {""}:
             if (earlier := self._engines.get(before[folder])) is not None:
-                self._in_background(asyncio.create_task(earlier.forget(folder)))
+                self._others.start(earlier.forget(folder))
         self._remembers_nothing(lambda folder: folder in changed & self._models.keys())
 
     def _start_and_end(self) -> None:
@@ -150,11 +151,7 @@ class Engines:
         del self._engines[model]
         task = self._running.pop(model)
         task.cancel()
-        self._in_background(task)
-
-    def _in_background(self, task: asyncio.Task[Any]) -> None:
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
+        self._others.keep(task)
 
     def _compare(self, address: str, models: Mapping[str, str]) -> None:
         """Tells of folders that ask for another model than the server's."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path, PurePath
-from typing import Any
 
 from foretype import project
 from foretype.v1.workspace_pb2 import WorkspaceMemory
 from foretype_lsp.documents import Document, place_in_workspace
+from foretype_lsp.tasks import Tasks
 
 Remember = Callable[[str, Mapping[str, str]], Awaitable[WorkspaceMemory | None]]
 """Puts texts, by path, into a workspace's memory; None where there is no engine."""
@@ -47,7 +47,7 @@ class Projects:
         self._reading: dict[tuple[str, str], asyncio.Task[None]] = {}  # by folder and ending
         self._watched: set[str] = set()  # endings
         self._changed: dict[str, set[str]] = {}  # paths by folder, not yet looked at
-        self._updating: set[asyncio.Task[None]] = set()
+        self._updating = Tasks()
         self._locks: dict[str, asyncio.Lock] = {}  # by folder: what is sent later is newer
         self._paths: dict[str, set[str]] = {}  # by folder: of what was given
         self._documents: dict[str, int] = {}  # and how many of these were in its memory then
@@ -81,7 +81,7 @@ class Projects:
         if (folder, PurePath(path).suffix) in self._reading:
             # Without halves of surrogate pairs, which JSON can carry and UTF-8 cannot.
             text = document.text.encode(errors="replace").decode()
-            self._in_background(self._update(folder, path, text))
+            self._updating.start(self._update(folder, path, text))
 
     def changed(self, uris: Iterable[str], folders: list[str]) -> None:
         """Files were made, changed or deleted, or folders deleted: what is remembered of them is
@@ -92,7 +92,7 @@ class Projects:
                 continue
             if folder not in self._changed:
                 self._changed[folder] = set()
-                self._in_background(self._look_again(folder))
+                self._updating.start(self._look_again(folder))
             self._changed[folder].add(path)
 
     def start_again(self, concerned: Callable[[str], bool] = lambda folder: True) -> None:
@@ -108,11 +108,6 @@ class Projects:
             task.cancel()
         self._reading.clear()
         self._changed.clear()
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._updating.add(task)
-        task.add_done_callback(self._updating.discard)
 
     async def _read(self, folder: str, suffix: str) -> None:
         wanted = True

@@ -27,21 +27,24 @@ from foretype_models.inputs import CLASSES, Contexts, Found, Memory, confidence_
 
 Counts = npt.NDArray[np.integer[Any]]
 Keys = npt.NDArray[np.uint64]
-"""Occurrences of contexts, sorted: from the highest bits on the context's length (3) and hash
-(27), the position (21), and what is known after it, an answer as in `inputs.Found` (13). Before
-them all stands one that answers nothing: what is found where there is none."""
+"""Occurrences of contexts, sorted: from the highest bits on the context's length and hash, the
+position, and what is known after it, an answer as in `inputs.Found`. Before them all stands one
+that answers nothing: what is found where there is none."""
 
-_POSITION_AT, _CONTEXT_AT, _LENGTH_AT = np.uint64(13), np.uint64(34), np.uint64(61)
-_ANSWERS = np.uint64(2**13 - 1)
-_POSITIONS = np.uint64(2**21 - 1)
-_OTHER_CONTEXT = np.uint64(2**34)  # what two keys differ by is less only where it is the same
-_UNUSED = np.uint64(32 - 27)  # bits of a hash
+_HASH_BITS, _POSITION_BITS, _ANSWER_BITS = 27, 21, 13  # and the rest of 64 for the length
+MAX_SYMBOLS = 2**_POSITION_BITS
+_POSITION_AT = np.uint64(_ANSWER_BITS)
+_CONTEXT_AT = np.uint64(_ANSWER_BITS + _POSITION_BITS)
+_LENGTH_AT = np.uint64(_ANSWER_BITS + _POSITION_BITS + _HASH_BITS)
+_ANSWERS = np.uint64(2**_ANSWER_BITS - 1)
+_POSITIONS = np.uint64(MAX_SYMBOLS - 1)
+_OTHER_CONTEXT = np.uint64(1) << _CONTEXT_AT  # two keys of one context differ by less
+_UNUSED = np.uint64(32 - _HASH_BITS)  # bits of a hash
 _LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
 MAX_NEWEST = 128
 """Symbols at a text's end that are kept apart; once they are more, they join the others."""
 MAX_NEW = 256
 """Symbols that are added to these at a time; where more are new, all are sorted anew."""
-MAX_SYMBOLS = 2**21
 
 
 @dataclass(frozen=True)
@@ -150,9 +153,9 @@ def _answers(keys: Keys) -> Counts:
     return (keys & _ANSWERS).astype(np.int64)
 
 
-def _symbols(answers: Counts) -> Counts:
-    """That answers speak of."""
-    return (answers - 1) // CLASSES
+def symbols_of(found: Found) -> Found:
+    """The symbols that answers name; of those that know nothing one that is none."""
+    return (found - 1) // CLASSES
 
 
 def _last_of(among: Keys, wanted: Keys) -> Counts:
@@ -163,8 +166,7 @@ def _last_of(among: Keys, wanted: Keys) -> Counts:
 
 def _found(among: Keys, wanted: Keys) -> Keys:
     """The answers after the last occurrence of each context before a position."""
-    last = among[among[1:].searchsorted(wanted)]
-    return (last & _ANSWERS) * ((last ^ wanted) < _OTHER_CONTEXT)
+    return among[_last_of(among, wanted)] & _ANSWERS
 
 
 def _before(keys: Keys, position: int) -> npt.NDArray[np.bool_]:
@@ -181,7 +183,7 @@ def _last_run(keys: Keys) -> int:
     for run, other in enumerate(others, 1):
         if other != symbol:
             return run
-    changes = np.flatnonzero(_symbols(_answers(keys)) != symbol)
+    changes = np.flatnonzero(symbols_of(_answers(keys)) != symbol)
     return len(keys) - 1 - int(changes[-1]) if len(changes) else len(keys)
 
 
@@ -196,7 +198,7 @@ def _counted(
     if known is not None:
         answers, known_run, known_total = known
         total = total + known_total
-        goes_on = starts & (known_total > 0) & (_symbols(answers) == followers)
+        goes_on = starts & (known_total > 0) & (symbols_of(answers) == followers)
         numbers = np.arange(len(changes))
         run = run + np.where(goes_on, known_run, 0)[numbers - run + 1]
     return run, total

@@ -138,32 +138,29 @@ class Reader:
 
         A text that cannot be read leaves, and holds up no other.
         """
-        if self._expected:
-            return self._read_ahead(*_newest(self._expected))
-        if self._waiting:
-            return self._read_on(*_newest(self._waiting))
-        return None
-
-    def _read_ahead(self, key: tuple[str, str], accepted: Document) -> Generator[Piece, Read, None]:
-        done = True
-        try:
+        while self._expected:
+            key, accepted = self._expected.popitem()
             reading = self._known(accepted, self._workspaces.project(*key))
             if key not in self._waiting and reading.left <= AHEAD and not reading.done:
-                yield from self._step(reading)
-                done = reading.done
-        finally:
-            if done and self._expected.get(key) is accepted:
-                del self._expected[key]
+                self._expected[key] = accepted
+                return self._read_block(self._expected, key, reading)
+        if self._waiting:
+            key, reading = next(reversed(self._waiting.items()))
+            return self._read_block(self._waiting, key, reading)
+        return None
 
-    def _read_on(self, key: tuple[str, str], reading: _Reading) -> Generator[Piece, Read, None]:
-        done = True
+    def _read_block(
+        self, waiting: OrderedDict[tuple[str, str], T], key: tuple[str, str], reading: _Reading
+    ) -> Generator[Piece, Read, None]:
+        """Reads on what waits there, which leaves when it is done, unless it is another by then."""
+        own, done = waiting[key], True
         try:
             if not reading.done:
                 yield from self._step(reading)
                 done = reading.done
         finally:
-            if done and self._waiting.get(key) is reading:
-                del self._waiting[key]
+            if done and waiting.get(key) is own:
+                del waiting[key]
 
     def _begin(self, document: Document, whole: bool) -> _Reading:
         """Where reading a document's prefix begins, or an end of it.
@@ -230,10 +227,6 @@ def _put(into: OrderedDict[tuple[str, str], T], key: tuple[str, str], value: T) 
     into[key] = value
     if len(into) > MAX_WAITING:
         into.popitem(last=False)
-
-
-def _newest(waiting: OrderedDict[tuple[str, str], T]) -> tuple[tuple[str, str], T]:
-    return next(reversed(waiting.items()))
 
 
 def _near(prefix: bytes) -> int:

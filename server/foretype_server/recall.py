@@ -10,8 +10,8 @@ import numpy as np
 from foretype_models import alphabet
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
-from foretype_models.inputs import CLASSES, Contexts, Found, Memory
-from foretype_models.memory import TextMemory
+from foretype_models.inputs import Contexts, Found, Memory
+from foretype_models.memory import TextMemory, symbols_of
 from foretype_server.states import Name, Origin
 
 SPAN = 2**16
@@ -97,13 +97,8 @@ class _Spans:
 
     def look_up(self, contexts: Contexts) -> Found:
         earlier, later = self.earlier.look_up(contexts), self.later.look_up(contexts)
-        same = _symbol_numbers(earlier) == _symbol_numbers(later)
+        same = symbols_of(earlier) == symbols_of(later)
         return np.where(same | (later == 0), np.maximum(earlier, later), later)
-
-
-def _symbol_numbers(found: Found) -> Found:
-    """1 + the symbol that each answer names, 0 where there is none."""
-    return (found + (CLASSES - 1)) // CLASSES
 
 
 def _symbols(origin: Origin, first: int, text: bytes) -> Symbols:

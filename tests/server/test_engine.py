@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foretype_models import alphabet, bundle
+from foretype_models import alphabet, bundle, memory
 from foretype_models.inputs import NO_MEMORIES, Contexts, Found, Memories
 from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import compute as compute_module
+from foretype_server import requests
 from foretype_server.candidates import Candidate, Options
 from foretype_server.compute import (
     Compute,
@@ -204,6 +205,11 @@ def test_scores_are_those_of_the_network(engine: Engine, runtime: Runtime) -> No
     log_probs, _ = runtime.read(symbols[:-1, None], runtime.initial_state(), own)
     nats = -log_probs[np.arange(len(symbols) - 1), 0, symbols[1:]][len(PATH) + 1 :].sum()
     assert sum(score.bits for score in scores) == pytest.approx(nats / np.log(2), abs=1e-3)
+
+
+def test_the_longest_text_that_may_be_scored_fits_into_a_memory() -> None:
+    control_symbols = 4
+    assert requests.MAX_PATH + requests.MAX_SCORED + control_symbols <= memory.MAX_SYMBOLS
 
 
 class _Endless:

@@ -96,20 +96,13 @@ def test_who_jumps_about_in_a_long_text_waits_for_no_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(recall, "SPAN", 16)
+    expected = {at: _fresh(TEXT[:at]) for at in (40, 20, 70, 10, 33, 16, 32)}
     built = _built(monkeypatch)
     memories = FileMemories(SHAPE.ngrams)
     origin = Snapshots(0).origin(Name("", "Sum.java"), TEXT)
     for start in range(0, len(TEXT), 8):
         memories.along(origin, start, min(start + 8, len(TEXT)))
     assert len(built) == -(-len(TEXT) // 16)
-    for at in (40, 20, 70, 10, 33, 16, 32):
-        np.testing.assert_array_equal(_known(memories, TEXT[:at]), _fresh_quietly(TEXT[:at], built))
+    for at, found in expected.items():
+        np.testing.assert_array_equal(_known(memories, TEXT[:at]), found)
     assert len(built) == -(-len(TEXT) // 16)
-
-
-def _fresh_quietly(text: bytes, built: list[int]) -> Found:
-    """`_fresh`, of which nothing is noted."""
-    number = len(built)
-    found = _fresh(text)
-    del built[number:]
-    return found

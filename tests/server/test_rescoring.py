@@ -13,7 +13,7 @@ from foretype_server import rescoring, search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.candidates import Candidate, Cursor, Options
 from foretype_server.compute import MAX_TOGETHER, alone
-from tests.server.work import PATH, PREFIX, after, pieces_and_result
+from tests.server.work import PATH, PREFIX, after, followed
 
 
 def _search(
@@ -102,7 +102,7 @@ def test_no_run_is_longer_than_what_others_can_wait_for(runtime: Runtime) -> Non
     """Also where what is found is one long word."""
     cursor = Cursor(after(runtime, PREFIX), Progress("line", b" the zoo."))
     texts = ["", *("a" * length for length in range(1, 8)), "a" * 500]
-    pieces, _ = pieces_and_result(runtime, rescoring.follows(cursor, texts))
+    pieces, _, _ = followed(runtime, rescoring.follows(cursor, texts))
     assert max(piece.symbols.size for piece in pieces) <= MAX_TOGETHER
 
 

@@ -22,7 +22,7 @@ from foretype_server.names import Names
 from foretype_server.search import Character
 from foretype_training.bundling import Identity, make_bundle
 from foretype_training.corpus import SourceFile
-from tests.server.work import PATH, PREFIX, after, events_and_result, pieces_and_result
+from tests.server.work import PATH, PREFIX, after, followed
 
 
 def _search(
@@ -102,7 +102,7 @@ def test_whatever_is_guessed_the_same_is_found(
 
     guesses = _Guesses(data, candidate.text.encode())
     work = search.stream(replace(cursor, draft=guesses), options)
-    parts, rest = events_and_result(runtime, work)
+    _, parts, rest = followed(runtime, work)
     *characters, stop = [item for part in [*parts, rest] for item in part]
     assert "".join(c.text for c in characters if isinstance(c, Character)) == candidate.text
     assert [c.probability for c in characters if isinstance(c, Character)] == candidate.confidences
@@ -121,7 +121,7 @@ def test_what_is_guessed_right_is_read_in_one_run(runtime: Runtime) -> None:
             pass
 
     cursor = Cursor(after(runtime, PREFIX), Progress("line", b""), draft=Right())
-    pieces, found = pieces_and_result(runtime, search.search(cursor, Options(1, 200, 0.0)))
+    pieces, _, found = followed(runtime, search.search(cursor, Options(1, 200, 0.0)))
     assert found == [candidate]
     assert len(pieces) == 1
 
@@ -130,7 +130,7 @@ def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtim
     [candidate] = _search(runtime)
     options = Options(1, 200, 0.0)
     work = search.stream(Cursor(after(runtime, PREFIX), Progress("line", b"")), options)
-    parts, rest = events_and_result(runtime, work)
+    _, parts, rest = followed(runtime, work)
     *characters, stop = [item for part in [*parts, rest] for item in part]
     assert all(isinstance(item, Character) for item in characters)
     assert "".join(c.text for c in characters if isinstance(c, Character)) == candidate.text
@@ -193,7 +193,7 @@ def test_a_continuation_that_repeats_itself_says_it_once(runtime: Runtime) -> No
     assert candidate.stop == "repetition"
 
     cursor = Cursor(after(unlearned, PREFIX), Progress("block", b""))
-    parts, rest = events_and_result(unlearned, search.stream(cursor, Options(1, 200, 0.0)))
+    _, parts, rest = followed(unlearned, search.stream(cursor, Options(1, 200, 0.0)))
     *characters, stop = [item for part in [*parts, rest] for item in part]
     sent = "".join(c.text for c in characters if isinstance(c, Character))
     assert stop == "repetition"
@@ -208,7 +208,7 @@ def test_a_continuation_that_repeats_itself_says_it_once(runtime: Runtime) -> No
             pass
 
     guessed = search.stream(replace(cursor, draft=Right()), Options(1, 200, 0.0))
-    parts, rest = events_and_result(unlearned, guessed)
+    _, parts, rest = followed(unlearned, guessed)
     assert [item for part in [*parts, rest] for item in part] == [*characters, stop]
 
 

@@ -21,7 +21,6 @@ PATH = "src/main/java/org/example/zoo/Gorilla0.java"
 PREFIX = "package org.example.zoo;\n\nimport java.util.List;\n\n/**\n * A Gorilla0 that lives"
 
 T = TypeVar("T")
-Y = TypeVar("Y")
 
 
 def after(runtime: Runtime, text: str) -> Snapshot:
@@ -31,36 +30,22 @@ def after(runtime: Runtime, text: str) -> Snapshot:
     return Snapshot(state, log_probs[-1, 0])
 
 
-def events_and_result(runtime: Runtime, work: Generator[Piece | Y, Any, T]) -> tuple[list[Y], T]:
-    """What it yields beside the pieces that it wants read, and what it returns."""
-    yielded: list[Y] = []
+def followed(runtime: Runtime, work: Generator[Any, Any, T]) -> tuple[list[Piece], list[Any], T]:
+    """The pieces that it wants read, what it yields beside them, and what it returns."""
+    pieces: list[Piece] = []
+    yielded: list[Any] = []
     read: Read | None = None
     while True:
         try:
             event = work.send(read)
         except StopIteration as end:
-            return yielded, end.value
+            return pieces, yielded, end.value
         read = None
         if isinstance(event, Piece):
+            pieces.append(event)
             read = runtime.read(event.symbols, event.state, event.memories)
         else:
             yielded.append(event)
-
-
-def pieces_and_result(runtime: Runtime, work: Generator[Piece, Read, T]) -> tuple[list[Piece], T]:
-    """The pieces that it wants read, and what it returns."""
-    pieces: list[Piece] = []
-
-    def noted() -> Generator[Piece, Read, T]:
-        try:
-            piece = next(work)
-            while True:
-                pieces.append(piece)
-                piece = work.send((yield piece))
-        except StopIteration as end:
-            return end.value
-
-    return pieces, alone(runtime, noted())
 
 
 def read_in_background(reader: Reader) -> bool:
