@@ -1,12 +1,12 @@
-"""Who is told of the calls that a server answers, and the log that some of them want."""
+"""Every call that a server answers: how long it may take, how it ends, and who is told."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
@@ -15,6 +15,10 @@ from typing import Any, TextIO
 import grpc
 
 from foretype.v1.completion_pb2 import Timings
+from foretype_server.errors import OutOfTime
+from foretype_server.statuses import Status, status_of
+
+MAX_SECONDS = 120.0  # for one call, however long its own deadline
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -70,7 +74,8 @@ class CallLog(CallObserver):
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """Tells observers of the calls of our own services."""
+    """Bounds the calls of our own services, tells observers of them, and makes what they
+    run into a status."""
 
     def __init__(self, observers: Sequence[CallObserver]) -> None:
         self._observers = observers
@@ -99,41 +104,52 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _unary(self, answer: Any, service: str, method: str) -> Any:
         async def observed(request: Any, context: Context) -> Any:
             call = Call("unary", service, method)
-            with self._observed(call, context):
+            async with self._answering(call, context):
                 response = await answer(request, context)
                 self._sent(call, response)
                 return response
+            raise AssertionError
 
         return observed
 
     def _stream(self, answer: Any, service: str, method: str) -> Any:
         async def observed(request: Any, context: Context) -> AsyncIterator[Any]:
             call = Call("server_stream", service, method)
-            with self._observed(call, context):
-                async with aclosing(answer(request, context)) as responses:
-                    async for response in responses:
-                        self._sent(call, response.end)
-                        yield response
+            async with (
+                self._answering(call, context),
+                aclosing(answer(request, context)) as responses,
+            ):
+                async for response in responses:
+                    self._sent(call, response.end)
+                    yield response
 
         return observed
 
-    @contextmanager
-    def _observed(self, call: Call, context: Context) -> Generator[None]:
+    @asynccontextmanager
+    async def _answering(self, call: Call, context: Context) -> AsyncGenerator[None]:
+        """Observers know how a call has ended before its caller does."""
         for observer in self._observers:
             observer.has_begun(call)
         began = perf_counter()
+        failed: Status | None = None
         try:
-            yield
+            async with asyncio.timeout(MAX_SECONDS):
+                yield
         except (asyncio.CancelledError, GeneratorExit):  # the latter while a message is sent
             call.code = grpc.StatusCode.CANCELLED
             raise
-        except BaseException:
-            call.code = grpc.StatusCode(context.code() or grpc.StatusCode.UNKNOWN)
-            raise
+        except TimeoutError:
+            failed = status_of(OutOfTime(f"it took longer than {MAX_SECONDS:.0f} seconds"))
+        except Exception as error:
+            failed = status_of(error)
         finally:
+            if failed is not None:
+                call.code = failed.code
             call.seconds = perf_counter() - began
             for observer in self._observers:
                 observer.has_ended(call)
+        if failed is not None:
+            await context.abort(*failed)
 
     def _sent(self, call: Call, response: Any) -> None:
         call.messages += 1

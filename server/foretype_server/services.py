@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
 import grpc
-from google.rpc.status_pb2 import Status
-from grpc_status import rpc_status
 
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1 import (
@@ -28,33 +26,13 @@ from foretype_server import requests, workspaces
 from foretype_server.candidates import Candidate, Stop
 from foretype_server.documents import Timings
 from foretype_server.engine import Engine
-from foretype_server.errors import (
-    InvalidRequest,
-    NotFound,
-    NotReady,
-    OutOfTime,
-    Overloaded,
-    RequestError,
-    SwitchedOff,
-    UnknownHead,
-)
+from foretype_server.errors import NotFound, SwitchedOff
 from foretype_server.heads import Heads
 from foretype_server.search import Character
 from foretype_server.served import Loader, Served
 
-MAX_SECONDS = 120.0  # for one request, however long its own deadline
-
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_CODES: dict[type[RequestError], grpc.StatusCode] = {
-    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    NotFound: grpc.StatusCode.NOT_FOUND,
-    UnknownHead: grpc.StatusCode.FAILED_PRECONDITION,
-    NotReady: grpc.StatusCode.FAILED_PRECONDITION,
-    SwitchedOff: grpc.StatusCode.UNIMPLEMENTED,
-    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    OutOfTime: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
 _STOPS: dict[Stop, pb.Stop.ValueType] = {
     "boundary": pb.STOP_BOUNDARY,
     "length": pb.STOP_LENGTH,
@@ -66,41 +44,6 @@ _STOPS: dict[Stop, pb.Stop.ValueType] = {
 _log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def _answering(context: Context) -> AsyncGenerator[None]:
-    """Bounds a request's time and maps what it runs into to status codes."""
-    try:
-        try:
-            async with asyncio.timeout(MAX_SECONDS):
-                yield
-        except TimeoutError as error:
-            raise OutOfTime(f"it took longer than {MAX_SECONDS:.0f} seconds") from error
-    except RequestError as error:
-        await context.abort(_CODES[type(error)], str(error), _details(error))
-    except Exception as error:
-        if isinstance(error, grpc.aio.AbortError):
-            raise
-        _log.exception("a request failed")
-        await context.abort(grpc.StatusCode.INTERNAL, f"a defect in foretype: {error!r}")
-
-
-def _details(error: RequestError) -> tuple[tuple[str, str | bytes], ...]:
-    """Those of its status that a program can read, as metadata."""
-    if not isinstance(error, UnknownHead):
-        return ()
-    status = Status(code=_CODES[UnknownHead].value[0], message=str(error))
-    status.details.add().Pack(pb.UnknownHead())
-    return rpc_status.to_status(status).trailing_metadata
-
-
-@asynccontextmanager
-async def _engine(served: Served, context: Context) -> AsyncGenerator[Engine]:
-    """The engine that a request is answered by, from its arrival to its end."""
-    async with _answering(context):
-        with served.engine() as engine:
-            yield engine
-
-
 class CompletionService(completion_pb2_grpc.CompletionServicer):
     """foretype.v1.Completion"""
 
@@ -109,15 +52,14 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
         self._heads = Heads()
 
     async def Read(self, request: pb.ReadRequest, context: Context) -> pb.ReadResponse:
-        async with _engine(self._served, context) as engine:
+        with self._served.engine() as engine:
             document = requests.document(request.document, self._heads)
             left = await engine.read(document)
             return pb.ReadResponse(model=_version(engine), left_bytes=left)
-        raise AssertionError
 
     async def Complete(self, request: pb.CompleteRequest, context: Context) -> pb.CompleteResponse:
         timings = Timings()
-        async with _engine(self._served, context) as engine:
+        with self._served.engine() as engine:
             document = requests.document(request.document, self._heads)
             limits = requests.limits(request.limits)
             found = await engine.complete(document, limits, timings)
@@ -127,13 +69,12 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
                 timings=_timings(timings),
                 context_bytes=timings.context_bytes,
             )
-        raise AssertionError
 
     async def Stream(
         self, request: pb.StreamRequest, context: Context
     ) -> AsyncIterator[pb.StreamResponse]:
         timings = Timings()
-        async with _engine(self._served, context) as engine:
+        with self._served.engine() as engine:
             document = requests.document(request.document, self._heads)
             limits = requests.limits(request.limits, max_candidates=1)
             async with aclosing(engine.stream(document, limits, timings)) as items:
@@ -142,7 +83,7 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:
         timings = Timings()
-        async with _engine(self._served, context) as engine:
+        with self._served.engine() as engine:
             document, top = requests.document(request.document, self._heads), requests.top(request)
             found = await engine.predict(document, top, timings)
             return pb.PredictResponse(
@@ -150,11 +91,10 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
                 model=_version(engine),
                 timings=_timings(timings),
             )
-        raise AssertionError
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         timings = Timings()
-        async with _engine(self._served, context) as engine:
+        with self._served.engine() as engine:
             path, text = requests.scored(request)
             scores = await engine.score(path, text, timings)
             return pb.ScoreResponse(
@@ -162,7 +102,6 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
                 model=_version(engine),
                 timings=_timings(timings),
             )
-        raise AssertionError
 
 
 def _event(item: Character | Stop, engine: Engine, timings: Timings) -> pb.StreamResponse:
@@ -192,32 +131,26 @@ class ModelsService(models_pb2_grpc.ModelsServicer):
     async def List(
         self, request: models_pb2.ListRequest, context: Context
     ) -> models_pb2.ListResponse:
-        async with _answering(context):
-            return models_pb2.ListResponse(models=await asyncio.to_thread(self._all))
-        raise AssertionError
+        return models_pb2.ListResponse(models=await asyncio.to_thread(self._all))
 
     async def Get(self, request: models_pb2.GetRequest, context: Context) -> models_pb2.GetResponse:
-        async with _answering(context):
-            for model in await asyncio.to_thread(self._all):
-                if model.name == request.name:
-                    return models_pb2.GetResponse(model=model)
-            raise NotFound(f"there is no model {request.name!r}")
-        raise AssertionError
+        for model in await asyncio.to_thread(self._all):
+            if model.name == request.name:
+                return models_pb2.GetResponse(model=model)
+        raise NotFound(f"there is no model {request.name!r}")
 
     async def Load(
         self, request: models_pb2.LoadRequest, context: Context
     ) -> models_pb2.LoadResponse:
-        async with _answering(context):
-            if self._loader is None:
-                raise SwitchedOff("this server was told to load no other model")
-            before = self._served.current.model
-            engine = await self._served.load(partial(self._loader.open, request.name))
-            model = engine.model
-            _log.info("serving %s %s (%s)", model.name, model.version, engine.precision)
-            return models_pb2.LoadResponse(
-                model=_model(model, serving=True), before=_model(before, serving=False)
-            )
-        raise AssertionError
+        if self._loader is None:
+            raise SwitchedOff("this server was told to load no other model")
+        before = self._served.current.model
+        engine = await self._served.load(partial(self._loader.open, request.name))
+        model = engine.model
+        _log.info("serving %s %s (%s)", model.name, model.version, engine.precision)
+        return models_pb2.LoadResponse(
+            model=_model(model, serving=True), before=_model(before, serving=False)
+        )
 
     def _all(self) -> list[models_pb2.Model]:
         """The model that is served, and every bundle whose description can be read."""
@@ -262,29 +195,23 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
     async def Remember(
         self, request: workspace_pb2.RememberRequest, context: Context
     ) -> workspace_pb2.RememberResponse:
-        async with _answering(context):
-            name, documents = requests.workspace(request.workspace), requests.remembered(request)
-            status = await self._served.count(lambda them: them.remember(name, documents))
-            return workspace_pb2.RememberResponse(memory=self._memory(status))
-        raise AssertionError
+        name, documents = requests.workspace(request.workspace), requests.remembered(request)
+        status = await self._served.count(lambda them: them.remember(name, documents))
+        return workspace_pb2.RememberResponse(memory=self._memory(status))
 
     async def Forget(
         self, request: workspace_pb2.ForgetRequest, context: Context
     ) -> workspace_pb2.ForgetResponse:
-        async with _answering(context):
-            name, paths = requests.workspace(request.workspace), list(request.paths)
-            status = await self._served.count(lambda them: them.forget(name, paths or None))
-            return workspace_pb2.ForgetResponse(memory=self._memory(status))
-        raise AssertionError
+        name, paths = requests.workspace(request.workspace), list(request.paths)
+        status = await self._served.count(lambda them: them.forget(name, paths or None))
+        return workspace_pb2.ForgetResponse(memory=self._memory(status))
 
     async def Status(
         self, request: workspace_pb2.StatusRequest, context: Context
     ) -> workspace_pb2.StatusResponse:
-        async with _answering(context):
-            name = requests.workspace(request.workspace)
-            status = self._served.current.workspaces.status(name)
-            return workspace_pb2.StatusResponse(memory=self._memory(status))
-        raise AssertionError
+        name = requests.workspace(request.workspace)
+        status = self._served.current.workspaces.status(name)
+        return workspace_pb2.StatusResponse(memory=self._memory(status))
 
     def _memory(self, status: workspaces.Status) -> workspace_pb2.WorkspaceMemory:
         return workspace_pb2.WorkspaceMemory(

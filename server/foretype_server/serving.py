@@ -72,7 +72,7 @@ class Server:
         observers = [observer for observer in (metrics, log) if observer is not None]
         self._health = cast(Any, health).aio.HealthServicer()  # its stubs do not know of aio
         self._server = grpc.aio.server(
-            interceptors=[Interceptor(observers)] if observers else [],
+            interceptors=[Interceptor(observers)],
             options=_OPTIONS,
             maximum_concurrent_rpcs=MAX_CALLS,
         )
