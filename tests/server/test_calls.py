@@ -1,17 +1,32 @@
-"""The log of calls, as a program reads it."""
+"""How calls end, and the log of them, as a program reads it."""
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import subprocess
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
-from foretype.client import Client, Document, InvalidRequest, Limits
-from foretype_server.calls import Call, CallLog
+from foretype.client import (
+    AsyncClient,
+    Client,
+    DeadlineExceeded,
+    Document,
+    ForetypeError,
+    InvalidRequest,
+    Limits,
+)
+from foretype.v1 import completion_pb2 as pb
+from foretype.v1 import completion_pb2_grpc
+from foretype_server import calls
+from foretype_server.calls import Call, CallLog, CallObserver, Interceptor
 from tests.conftest import FORETYPE
 from tests.server.work import give_up
 
@@ -63,3 +78,65 @@ def test_who_reads_the_log_may_go() -> None:
             raise BrokenPipeError
 
     CallLog(Gone()).has_ended(Call("unary", "foretype.v1.Completion", "Complete"))
+
+
+class _Ended(CallObserver):
+    def __init__(self) -> None:
+        self.codes: list[grpc.StatusCode] = []
+
+    def has_ended(self, call: Call) -> None:
+        self.codes.append(call.code)
+
+
+_AnyServicer: Any = completion_pb2_grpc.CompletionServicer  # its stub asks for every method
+
+
+class _Servicer(_AnyServicer):
+    """Takes for ever, or fails."""
+
+    async def Complete(self, request: Any, context: Any) -> pb.CompleteResponse:  # noqa: N802
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def Stream(self, request: Any, context: Any) -> AsyncIterator[pb.StreamResponse]:  # noqa: N802
+        yield pb.StreamResponse(character=pb.StreamCharacter(text="a"))
+        await asyncio.sleep(3600)
+
+    async def Predict(self, request: Any, context: Any) -> pb.PredictResponse:  # noqa: N802
+        raise KeyError("unheard-of")
+
+
+@pytest.fixture
+async def answered(tmp_path: Path) -> AsyncGenerator[tuple[AsyncClient, _Ended]]:
+    """A client of such services, and who is told of its calls."""
+    ended = _Ended()
+    server = grpc.aio.server(interceptors=[Interceptor([ended])])
+    completion_pb2_grpc.add_CompletionServicer_to_server(_Servicer(), server)
+    server.add_insecure_port(address := f"unix:{tmp_path}/s")
+    await server.start()
+    async with AsyncClient(address) as client:
+        yield client, ended
+    await server.stop(None)
+
+
+async def test_no_call_takes_longer_than_the_server_allows(
+    answered: tuple[AsyncClient, _Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, ended = answered
+    monkeypatch.setattr(calls, "MAX_SECONDS", 0.2)
+    with pytest.raises(DeadlineExceeded, match="it took longer than 0 seconds"):
+        await client.complete(DOCUMENT)
+    with pytest.raises(DeadlineExceeded):
+        [_ async for _ in client.stream(DOCUMENT)]
+    assert ended.codes == [grpc.StatusCode.DEADLINE_EXCEEDED] * 2
+
+
+async def test_a_defect_is_told_and_logged(
+    answered: tuple[AsyncClient, _Ended], caplog: pytest.LogCaptureFixture
+) -> None:
+    client, ended = answered
+    with pytest.raises(ForetypeError, match="a defect in foretype: KeyError"):
+        await client.predict(DOCUMENT)
+    assert ended.codes == [grpc.StatusCode.INTERNAL]
+    [record] = caplog.records
+    assert record.exc_info is not None
