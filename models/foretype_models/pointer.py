@@ -51,9 +51,10 @@ BEGINS = IS_WORD.copy()
 BEGINS[ord("0") : ord("9") + 1] = False
 LETTER = np.cumsum(BEGINS) - 1
 """The number of a symbol among those that a word may begin with."""
+LETTERS = np.flatnonzero(BEGINS)
+"""The symbols of these numbers."""
 
 _IS_WORD, _BEGINS = IS_WORD.tolist(), BEGINS.tolist()
-_BEGINS_AT = np.flatnonzero(BEGINS)
 # 1 for what a word may begin with and for what is in none, else 0: a product with it is a sum.
 _BEGINNING: Floats = BEGINS.astype(np.float32)
 _OTHERS: Floats = (~IS_WORD).astype(np.float32)
@@ -68,6 +69,7 @@ the logarithm of their sum and the largest; of the first letter the entropy and 
 UNLIKELY = -12.0
 """Of a first letter; what is less likely is no less."""
 _TINY = 1e-30
+_ENTRY_BYTES = 112  # that Python takes for a word, or a letter, and its number, roughly
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,32 +91,34 @@ class Words:
 class Possible:
     """Which of the words before the one that is being written can be."""
 
-    letters: npt.NDArray[np.uint8]  # (words, LONGEST)
-    weights: Floats  # (words,), up to a factor
+    weights: Mapping[bytes, float]  # of those that differ, up to a factor
     written: int  # bytes of it
     share: float  # the probability that it is one of them
+
+    def narrowed(self, symbol: int, share: float) -> Possible | None:
+        """Those that go on with this symbol, and their share now; none where no more is known
+        of any."""
+        at = self.written
+        if at + 1 == LONGEST:
+            return None
+        known = {w: own for w, own in self.weights.items() if len(w) > at and w[at] == symbol}
+        return Possible(known, at + 1, share)
+
+    @property
+    def nbytes(self) -> int:
+        return _ENTRY_BYTES * len(self.weights)
 
 
 @dataclass(frozen=True, eq=False)
 class Pointed:
     """What is pointed at after a text."""
 
-    letters: npt.NDArray[np.intp]  # that may come next, rising
-    likely: Probabilities  # how probable each is by the pointer,
-    mixed: Probabilities  # and in all
+    shares: Mapping[int, float]  # of the pointer, by the letter that comes
     first: Floats | None = None  # where a word may begin, see `first_letters`
-
-    def share(self, symbol: int) -> float:
-        """Of the pointer, once the symbol has come."""
-        at = int(self.letters.searchsorted(symbol))
-        if at == len(self.letters) or self.letters[at] != symbol:
-            return 0.0
-        return min(float(self.likely[at] / self.mixed[at]), _MOST)
 
     @property
     def nbytes(self) -> int:
-        parts = [self.letters, self.likely, self.mixed, self.first]
-        return sum(part.nbytes for part in parts if part is not None)
+        return _ENTRY_BYTES * len(self.shares) + (0 if self.first is None else self.first.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +137,7 @@ class Recent:
     @property
     def nbytes(self) -> int:
         """Less those of the sealed words, which texts that begin the same share."""
-        parts = [self.words, self.hidden, self.key, self.pointed]
-        if self.possible is not None:
-            parts += [self.possible.letters, self.possible.weights]
+        parts = [self.words, self.hidden, self.key, self.possible, self.pointed]
         return 8 * len(self.sealed) + sum(part.nbytes for part in parts if part is not None)
 
 
@@ -295,21 +297,17 @@ class _Following:
             self._word = bytes((symbol,))
             self._key = self._pointer.key_before(self._hidden)
             if self._pointed is not None and self._pointed.first is not None:
-                share = self._pointed.share(symbol)
+                share = self._pointed.shares.get(symbol, 0.0)
                 if share >= _LEAST_SHARE:
-                    letters, weights = self._choice(self._pointed.first).begun(symbol)
-                    self._possible = Possible(letters, weights, 1, share)
+                    weights = self._choice(self._pointed.first).begun(symbol)
+                    self._possible = Possible(weights, 1, share)
 
     def _narrow(self, symbol: int) -> None:
-        """Leaves those of the possible words that go on with this symbol."""
         possible, self._possible = self._possible, None
-        if possible is None or self._pointed is None:
-            return
-        share, written = self._pointed.share(symbol), possible.written
-        if share >= _LEAST_SHARE and written + 1 < LONGEST:
-            left = (possible.letters[:, written] == symbol).nonzero()[0]
-            letters, weights = possible.letters[left], possible.weights[left]
-            self._possible = Possible(letters, weights, written + 1, share)
+        if possible is not None and self._pointed is not None:
+            share = self._pointed.shares.get(symbol, 0.0)
+            if share >= _LEAST_SHARE:
+                self._possible = possible.narrowed(symbol, share)
 
     def _end_word(self) -> None:
         if self._word and self._hidden is not None and self._key is not None:
@@ -352,33 +350,39 @@ class _Following:
         choice = self._choice(first)
         expected = log_probs.copy()
         expected += _BEGINNING * np.float32(math.log(1 - choice.share))
-        letters, likely = choice.initials()
-        return self._with(expected, letters, choice.share * word * likely, first)
-
-    def _word_goes_on(self, log_probs: Floats, possible: Possible) -> Floats:
-        share = possible.share
-        expected = log_probs + np.float32(math.log(1 - share))
-        pointed = np.bincount(possible.letters[:, possible.written], possible.weights)
-        following = pointed.nonzero()[0]
-        likely = pointed[following] * (share / float(possible.weights.sum()))
-        if following[0] == 0:  # some end here, before what the network says
-            others = float(np.exp(log_probs) @ _OTHERS)
-            more = math.log1p(likely[0] / max((1 - share) * others, _TINY))
-            expected += _OTHERS * np.float32(more)
-            following, likely = following[1:], likely[1:]
-        return self._with(expected, following, likely)
-
-    def _with(
-        self,
-        expected: Floats,
-        letters: npt.NDArray[np.intp],
-        likely: Probabilities,
-        first: Floats | None = None,
-    ) -> Floats:
-        """With what is pointed at, so likely, beside what the network alone expects."""
+        initials = choice.initials()
+        pointed = initials.nonzero()[0]
+        letters, likely = LETTERS[pointed], choice.share * word * initials[pointed]
         mixed = np.exp(expected[letters]) + likely
         expected[letters] = np.log(mixed)
-        self._pointed = Pointed(letters, likely, mixed, first)
+        shares = np.minimum(likely / mixed, _MOST)
+        self._pointed = Pointed(dict(zip(letters.tolist(), shares.tolist(), strict=True)), first)
+        return expected
+
+    def _word_goes_on(self, log_probs: Floats, possible: Possible) -> Floats:
+        # A few numbers, for which Python is faster than numpy.
+        share, written = possible.share, possible.written
+        expected = log_probs + np.float32(math.log(1 - share))
+        following: dict[int, float] = {}
+        ends = 0.0  # before what the network says
+        for word, weight in possible.weights.items():
+            if len(word) > written:
+                letter = word[written]
+                following[letter] = following.get(letter, 0.0) + weight
+            else:
+                ends += weight
+        each = share / sum(possible.weights.values())
+        if ends:
+            others = float(np.exp(log_probs) @ _OTHERS)
+            more = math.log1p(ends * each / max((1 - share) * others, _TINY))
+            expected += _OTHERS * np.float32(more)
+        shares: dict[int, float] = {}
+        for letter, weight in following.items():
+            likely = weight * each
+            mixed = math.exp(expected[letter]) + likely
+            expected[letter] = math.log(mixed)
+            shares[letter] = min(likely / mixed, _MOST)
+        self._pointed = Pointed(shares)
         return expected
 
     def _choice(self, first: Floats) -> _Choice:
@@ -390,7 +394,7 @@ class _Following:
 def first_letters(log_probs: Floats, word: float) -> Floats:
     """How probable each letter is that a word may begin with, given that one does, which is as
     probable as `word`: the logarithms, in the order of BEGINS."""
-    return np.maximum(log_probs[_BEGINS_AT] - np.float32(math.log(word)), np.float32(UNLIKELY))
+    return np.maximum(log_probs[LETTERS] - np.float32(math.log(word)), np.float32(UNLIKELY))
 
 
 def _last_run(symbols: Symbols) -> int:
@@ -406,18 +410,17 @@ class _Spelled:
 
     keys: Floats
     letters: npt.NDArray[np.uint8]
-    first: npt.NDArray[np.intp]  # letter of each,
-    numbers: npt.NDArray[np.intp]  # and its number among those that a word may begin with
+    first: npt.NDArray[np.intp]  # the number of each one's first letter
 
     @classmethod
     def of(cls, words: Sequence[Words]) -> Self:
         keys = np.concatenate([part.keys for part in words]).astype(np.float32)
         letters = np.concatenate([part.letters for part in words])
-        first = letters[:, 0].astype(np.intp)
-        return cls(keys, letters, first, LETTER[first])
+        return cls(keys, letters, LETTER[letters[:, 0]])
 
 
-_spelled = lru_cache(maxsize=16)(_Spelled.of)
+_spelled = lru_cache(maxsize=20)(_Spelled.of)  # for sixteen texts at once
+_newest_spelled = lru_cache(maxsize=64)(_Spelled.of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -425,26 +428,27 @@ class _Choice:
     """Which of the words before it may be, where one may begin."""
 
     parts: tuple[_Spelled, ...]
-    weights: tuple[Floats, ...]  # of the words of each part; they sum to 1
+    first: npt.NDArray[np.intp]  # letter's number of each word of all parts,
+    weights: Floats  # and weight; they sum to 1
     share: float  # the probability that it is one of them
 
-    def initials(self) -> tuple[npt.NDArray[np.intp], Probabilities]:
-        """First letters, rising, and how probable each is."""
-        likely = np.zeros(alphabet.SIZE)
-        for part, weights in zip(self.parts, self.weights, strict=True):
-            likely += np.bincount(part.first, weights, minlength=alphabet.SIZE)
-        letters = likely.nonzero()[0]
-        return letters, likely[letters]
+    def initials(self) -> Probabilities:
+        """How probable each first letter is, in the order of LETTERS."""
+        initials: Any = np.bincount(self.first, self.weights, len(LETTERS))
+        return initials
 
-    def begun(self, symbol: int) -> tuple[npt.NDArray[np.uint8], Floats]:
+    def begun(self, symbol: int) -> dict[bytes, float]:
         """Those that begin with this letter, and their weights."""
-        letters: list[npt.NDArray[np.uint8]] = []
-        weights: list[Floats] = []
-        for part, of_part in zip(self.parts, self.weights, strict=True):
-            left = (part.first == symbol).nonzero()[0]
-            letters.append(part.letters[left])
-            weights.append(of_part[left])
-        return np.concatenate(letters), np.concatenate(weights)
+        weights: dict[bytes, float] = {}
+        among = self.first == LETTER[symbol]
+        end = 0
+        for part in self.parts:
+            start, end = end, end + len(part.first)
+            here = among[start:end].nonzero()[0]
+            spelled = part.letters[here].view(f"S{LONGEST}").ravel().tolist()
+            for word, weight in zip(spelled, self.weights[start:end][here].tolist(), strict=True):
+                weights[word] = weights.get(word, 0.0) + weight
+        return weights
 
 
 @lru_cache(maxsize=32)
@@ -458,11 +462,12 @@ def _choice(
     """Before a word; asked for again when it begins."""
     parts = [_spelled(sealed)] if sealed else []
     if words is not None:
-        parts.append(_Spelled.of((words,)))
+        parts.append(_newest_spelled((words,)))
     query, gate = pointer.asked(np.frombuffer(state, np.float32))
-    first = np.frombuffer(first_letters, np.float32)
-    by_letter = pointer.first * first
-    scores = np.concatenate([part.keys @ query + by_letter[part.numbers] for part in parts])
+    likely = np.frombuffer(first_letters, np.float32)
+    first = _joined([part.first for part in parts])
+    scores = _joined([part.keys @ query for part in parts])
+    scores += (pointer.first * likely)[first]
     scores += (pointer.near + pointer.near_query @ query)[_CLASSES[-len(scores) :]]
     largest = float(scores.max())
     weights = np.exp(scores - largest)
@@ -470,16 +475,14 @@ def _choice(
     weights /= total
     log_total = largest + math.log(total)
     spread = log_total - float(weights @ scores)  # the entropy of the weights
-    unsure = -float(np.exp(first) @ first)
-    told = np.array((spread, log_total, largest, unsure, first.max()), np.float32)
+    unsure = -float(np.exp(likely) @ likely)
+    told = np.array((spread, log_total, largest, unsure, likely.max()), np.float32)
     told *= np.float32(SCALED)
     seen = np.tanh(gate + told @ pointer.gate_told)
     output = float(pointer.gate_output @ np.append(seen, told)) + float(pointer.gate_output_bias[0])
     share = min(1 / (1 + math.exp(-max(output, -_SURE))), _MOST)
-    return _Choice(tuple(parts), _split(weights, parts), share)
+    return _Choice(tuple(parts), first, weights, share)
 
 
-def _split(weights: Floats, parts: Sequence[_Spelled]) -> tuple[Floats, ...]:
-    """Those of each part."""
-    at = len(parts[0].first)
-    return (weights,) if len(parts) == 1 else (weights[:at], weights[at:])
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
