@@ -40,6 +40,7 @@ BEFORE_START = alphabet.SIZE
 _POWERS = np.cumprod(np.full(MAX_NGRAM, 0x9E3779B97F4A7C15, dtype=np.uint64))
 _SHIFT, _FINALIZER = np.uint64(29), np.uint64(0xBF58476D1CE4E5B9)  # as in splitmix64
 _HIGH_HALF = np.uint64(32)
+_FEW = 512  # symbols whose contexts are hashed one by one
 _MANY = 1_000  # contexts that are worth sorting before they are looked up
 
 
@@ -142,21 +143,22 @@ class Ngrams:
         """1 + the prediction for each context, 0 where it was never seen."""
         if not self.contexts.size:
             return np.zeros(contexts.shape, dtype=np.uint16)
-        at = self.places(contexts)
-        return (self.predictions[at] + 1) * (self.contexts[at] == contexts)
+        at, known = self.places(contexts)
+        return (self.predictions.take(at, mode="clip") + 1) * known
 
-    def places(self, contexts: Contexts) -> npt.NDArray[np.int64]:
-        """Where each context stands in a table that is not empty, if it stands there."""
+    def places(self, contexts: Contexts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Where each context would stand in a table that is not empty, be it after its end, and
+        whether it does."""
         if contexts.size < _MANY:
-            at = np.searchsorted(self.contexts, contexts)
+            at = self.contexts.searchsorted(contexts)
         else:
             # In order, each search finds in the processor's cache where the one before ended.
             wanted = contexts.ravel()
             order = np.argsort(wanted)
             at = np.empty(wanted.size, dtype=np.int64)
-            at[order] = np.searchsorted(self.contexts, wanted[order])
+            at[order] = self.contexts.searchsorted(wanted[order])
             at = at.reshape(contexts.shape)
-        return np.minimum(at, self.contexts.size - 1)
+        return at, self.contexts.take(at, mode="clip") == contexts
 
 
 def confidence_class(
@@ -209,8 +211,9 @@ def context_hashes(lengths: tuple[int, ...], context: Symbols, symbols: Symbols)
     `context`, for each n: (time, batch, lengths). Reading in parts gives the same hashes."""
     longest = len(context) + 1
     keys = (np.concatenate((context, symbols)) + 1).astype(np.uint64)
-    if len(symbols) == 1:  # one byte of a search: no more than the last n
-        return _hashed(keys[None, ::-1].swapaxes(1, 2) @ _terms(lengths, longest))
+    if symbols.size <= _FEW:  # as in a search: in as few calls as possible
+        last = keys[_windows(len(symbols), longest)]
+        return _hashed(last.swapaxes(1, 2) @ _terms(lengths, longest))
     # One length after the other: what is worked on stays in the processor's cache.
     hashes = np.empty((len(lengths), *symbols.shape), dtype=np.uint32)
     code = np.zeros(symbols.shape, dtype=np.uint64)
@@ -223,6 +226,12 @@ def context_hashes(lengths: tuple[int, ...], context: Symbols, symbols: Symbols)
 
 def _hashed(codes: npt.NDArray[np.uint64]) -> Contexts:
     return (((codes ^ (codes >> _SHIFT)) * _FINALIZER) >> _HIGH_HALF).astype(np.uint32)
+
+
+@cache
+def _windows(symbols: int, longest: int) -> npt.NDArray[np.int64]:
+    """Where each symbol and those before it stand, from it backwards: (symbols, longest)."""
+    return np.arange(longest - 1, longest - 1 + symbols)[:, None] - np.arange(longest)
 
 
 @cache

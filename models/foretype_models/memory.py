@@ -39,7 +39,7 @@ _LENGTH_AT = np.uint64(_ANSWER_BITS + _POSITION_BITS + _HASH_BITS)
 _ANSWERS = np.uint64(2**_ANSWER_BITS - 1)
 _POSITIONS = np.uint64(MAX_SYMBOLS - 1)
 _OTHER_CONTEXT = np.uint64(1) << _CONTEXT_AT  # two keys of one context differ by less
-_UNUSED = np.uint64(32 - _HASH_BITS)  # bits of a hash
+_UNUSED = np.uint32(32 - _HASH_BITS)  # bits of a hash
 _LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
 MAX_NEWEST = 128
 """Symbols at a text's end that are kept apart; once they are more, they join the others."""
@@ -134,7 +134,7 @@ class _Occurrences:
 
 def _keys(contexts: Contexts) -> Keys:
     """Of the occurrences of contexts, less their positions and answers."""
-    hashes = contexts.astype(np.uint64) >> _UNUSED
+    hashes = (contexts >> _UNUSED).astype(np.uint64)
     return hashes << _CONTEXT_AT | _LENGTHS[: contexts.shape[-1]]
 
 
@@ -161,12 +161,18 @@ def symbols_of(found: Found) -> Found:
 def _last_of(among: Keys, wanted: Keys) -> Counts:
     """Where the last occurrence of each context before a position stands."""
     at = among[1:].searchsorted(wanted)
-    return at * ((among[at] ^ wanted) < _OTHER_CONTEXT)
+    return at * _is_of(among[at], wanted)
+
+
+def _is_of(keys: Keys, wanted: Keys) -> npt.NDArray[np.bool_]:
+    """Whether they are of the contexts that are wanted."""
+    return (keys ^ wanted) < _OTHER_CONTEXT
 
 
 def _found(among: Keys, wanted: Keys) -> Keys:
     """The answers after the last occurrence of each context before a position."""
-    return among[_last_of(among, wanted)] & _ANSWERS
+    last = among.take(among[1:].searchsorted(wanted))
+    return (last & _ANSWERS) * _is_of(last, wanted)
 
 
 def _before(keys: Keys, position: int) -> npt.NDArray[np.bool_]:

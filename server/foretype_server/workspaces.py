@@ -58,9 +58,9 @@ class _Others:
         table = self.table.ngrams
         if not len(table.contexts):
             return np.zeros(contexts.shape, dtype=np.uint16)
-        at = table.places(contexts)
-        known = (table.contexts[at] == contexts) & (self.table.owners[at] != self.file)
-        return (table.predictions[at] + 1) * known
+        at, known = table.places(contexts)
+        known &= self.table.owners.take(at, mode="clip") != self.file
+        return (table.predictions.take(at, mode="clip") + 1) * known
 
 
 @dataclass(frozen=True)
