@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Self
 
@@ -133,6 +133,10 @@ class Recent:
     key: Floats | None = None  # of its beginning
     possible: Possible | None = None  # inside a word
     pointed: Pointed | None = None
+
+    def apart(self) -> Recent:
+        """The same, of what the network was made to show alone with the last hidden state."""
+        return self if self.hidden is None else replace(self, hidden=self.hidden.copy())
 
     @property
     def nbytes(self) -> int:
@@ -265,12 +269,10 @@ class _Following:
 
     def recent(self) -> Recent:
         self._append()
-        # A copy: who keeps it is not to keep all hidden states.
-        hidden = None if self._hidden is None else self._hidden.copy()
         return Recent(
             self._sealed,
             self._words,
-            hidden,
+            self._hidden,
             self._inside,
             self._word,
             self._key,

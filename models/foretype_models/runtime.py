@@ -74,6 +74,11 @@ class State:
         recent = tuple(self.recent[index] for index in indices)
         return State(tuple(t[indices] for t in self.tensors), self.context[:, indices], recent)
 
+    def apart(self) -> State:
+        """The same for who keeps it: what was read beside it is not kept with it."""
+        tensors, recent = (t.copy() for t in self.tensors), (r.apart() for r in self.recent)
+        return State(tuple(tensors), self.context.copy(), tuple(recent))
+
     @classmethod
     def joined(cls, states: Sequence[State]) -> State:
         """Those of several batches in one."""
@@ -95,7 +100,8 @@ class Piece:
 
 Read = tuple[LogProbs, State]
 """The log-probabilities of the symbol after each of a piece, float32 of shape (time, batch,
-alphabet), or after the last one alone (1, batch, alphabet); and the state after the last."""
+alphabet), or after the last one alone (1, batch, alphabet); and the state after the last. Both
+are parts of what was read together: see `State.apart`."""
 
 
 @dataclass(frozen=True)
@@ -230,9 +236,8 @@ class Runtime:
         """What of a run is a piece's, with what it points at."""
         state = run.state
         tensors, context, recent = state.tensors, state.context, piece.state.recent
-        if own != slice(0, state.batch):  # copies: who keeps one of them is not to keep all
-            tensors = tuple(tensor[own].copy() for tensor in tensors)
-            context = context[:, own].copy()
+        if own != slice(0, state.batch):
+            tensors, context = tuple(tensor[own] for tensor in tensors), context[:, own]
         log_probs = run.log_probs[-1:, own] if piece.only_last else run.log_probs[:, own]
         # What stands in the file is pointed at where the file is remembered.
         if self._pointer is not None and piece.memories.file is not None:

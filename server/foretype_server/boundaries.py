@@ -85,12 +85,13 @@ class Progress:
         """After one more byte."""
         if byte in _LINE_ENDS:  # what stood in quotes ends with its line
             return replace(self, last=byte, in_word=False, quote=0)
-        blank = byte in BLANKS
-        return replace(
-            self,
+        blank, in_word = byte in BLANKS, is_word(byte)
+        return Progress(
+            self.until,
+            self.after_cursor,
             last=byte,
-            in_word=is_word(byte),
-            complete=not (is_word(byte) or blank),
+            in_word=in_word,
+            complete=not (in_word or blank),
             blank=self.blank and blank,
             depth=self.depth + self._opens(byte),
             quote=self._quote_after(byte),

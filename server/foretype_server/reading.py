@@ -211,7 +211,7 @@ class Reader:
             position = end
         memories = Memories(reading.memory, own)
         log_probs, after = yield Piece(symbols[:, None], state, memories, only_last=True)
-        snapshot = Snapshot(after, log_probs[-1, 0].copy())
+        snapshot = Snapshot(after.apart(), log_probs[-1, 0].copy())
         self._snapshots.put(origin, position, snapshot)
         reading.position, reading.snapshot = position, snapshot
 

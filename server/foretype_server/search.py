@@ -210,9 +210,9 @@ def _expand(
 def _best_symbols(hypothesis: _Hypothesis, log_probs: LogProbs, count: int) -> list[int]:
     """The most probable symbols that keep the text valid UTF-8, best first."""
     allowed = utf8.ALLOWED[hypothesis.decoder]
+    if count == 1 and allowed[best := int(log_probs.argmax())]:  # as nearly always
+        return [best]
     masked = np.where(allowed, log_probs, -np.inf)
-    if count == 1:
-        return [int(masked.argmax())]
     return [int(symbol) for symbol in np.argsort(-masked, kind="stable")[:count]]
 
 
