@@ -13,9 +13,9 @@ continuous cache". Followed matches as an input: the match models of the PAQ fam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,9 @@ _UNUSED = np.uint32(32 - _HASH_BITS)  # bits of a hash
 _LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
 MAX_NEWEST = 128
 """Symbols at a text's end that are kept apart; once they are more, they join the others."""
+_NEWEST_BYTES = 200  # that Python takes for one of these, roughly
 MAX_NEW = 256
-"""Symbols that are added to these at a time; where more are new, all are sorted anew."""
+"""Symbols that are added at a time; where more are new, all are sorted anew."""
 
 
 @dataclass(frozen=True)
@@ -57,79 +58,103 @@ class Answers:
         return self.found
 
 
+class _Newest(NamedTuple):
+    """An occurrence of a context at the end of a text, and the one of it before that there."""
+
+    position: int
+    answer: int
+    run: int  # in how many in a row up to here the follower was the same,
+    total: int  # and how many there were
+    before: _Newest | None
+
+    def until(self, position: int) -> _Newest | None:
+        """The last one before this position."""
+        last: _Newest | None = self
+        while last is not None and last.position >= position:
+            last = last.before
+        return last
+
+
 @dataclass(frozen=True)
 class _Occurrences:
     """The occurrences of all contexts in a text, but for the last symbol's, which nothing
     follows yet: those of the first `valid` positions and, apart, the newest.
 
     Of the first ones those at later positions belong to an earlier version of the text. Of the
-    newest it has also in how many in a row up to there the follower was the same, and how many
-    there were, (2, n); of the others that is asked for too seldom to be kept.
+    newest, by keys without a position, a chain leads back; more may be added to it, at positions
+    from `known` on.
     """
 
     first: Keys
     valid: int
     known: int  # positions in all
-    newest: Keys = field(default_factory=lambda: np.zeros(1, dtype=np.uint64))
-    counts: Counts = field(default_factory=lambda: np.zeros((2, 1), dtype=np.int64))
-
-    def _last(self, contexts: Contexts) -> tuple[Counts, Counts, Counts]:
-        """Of the last occurrence of each context (n, lengths) the answer and the counts; zeros
-        where there is none."""
-        keys = _keys(contexts)
-        at = _last_of(self.newest, keys | _at(self.known))
-        older = _last_of(self.first, keys | _at(self.valid)) * (at == 0)
-        run, total = np.where(at, self.counts[:, at], self._recounted(keys, older))
-        return _answers(np.where(at, self.newest[at], self.first[older])), run, total
-
-    def _recounted(self, keys: Keys, at: Counts) -> Counts:
-        """The counts of these of the first ones: those before them tell."""
-        hit = at > 0
-        begins = np.where(hit, self.first[1:].searchsorted(keys) + 1, 0)
-        run = np.zeros(at.shape, dtype=np.int64)
-        run[hit] = [
-            _last_run(self.first[start : end + 1])
-            for start, end in zip(begins[hit].tolist(), at[hit].tolist(), strict=True)
-        ]
-        return np.stack((run, np.where(hit, at - begins + 1, 0)))
+    newest: dict[int, _Newest] = field(default_factory=dict[int, _Newest])
 
     def until(self, position: int) -> _Occurrences:
         """Without those from this position on."""
         if position >= self.known:
             return self
-        kept = _before(self.newest, position)
-        newest, counts = self.newest[kept], self.counts[:, kept]
-        return _Occurrences(self.first, min(self.valid, position), position, newest, counts)
+        newest = self.newest.copy()
+        for key, last in self.newest.items():
+            if last.position >= position:
+                if (kept := last.until(position)) is None:
+                    del newest[key]
+                else:
+                    newest[key] = kept
+        return _Occurrences(self.first, min(self.valid, position), position, newest)
 
     def as_sorted(self, position: int) -> _Occurrences:
         """Those before this position in the text for which the first ones were sorted."""
         return _Occurrences(self.first, position, position)
 
     def extended(self, contexts: Contexts, followers: Symbols) -> _Occurrences:
-        """With more of them, (n, lengths), in the text's order."""
-        positions = np.arange(self.known, self.known + len(contexts))
-        keys = (_keys(contexts) | _at(positions)[:, None]).ravel()
-        order = np.argsort(keys)
-        keys = keys[order]
-        before = [known.ravel()[order] for known in self._last(contexts)]
-        following = np.broadcast_to(followers[:, None], contexts.shape).ravel()[order]
-        counts = np.stack(_counted(run_starts(keys >> _CONTEXT_AT), following, before))
-        at = self.newest[1:].searchsorted(keys) + 1
-        return replace(
-            self,
-            known=self.known + len(contexts),
-            newest=np.insert(self.newest, at, _answering(keys, following, *counts)),
-            # Row by row: numpy is several times slower along the second axis.
-            counts=np.stack(
-                [np.insert(row, at, new) for row, new in zip(self.counts, counts, strict=True)]
-            ),
-        )
+        """With more of them, (n, lengths), in the text's order. It is done once with each: they
+        join the same chains."""
+        # A symbol or a few, as they are typed: a few numbers, for which Python is faster than
+        # numpy.
+        keys = _keys(contexts)
+        older = _last_of(self.first, keys | _at(self.valid))
+        symbols = zip(keys.tolist(), older.tolist(), followers.tolist(), strict=True)
+        for position, (of_symbol, older_ones, follower) in enumerate(symbols, self.known):
+            for key, at in zip(of_symbol, older_ones, strict=True):
+                before = self.newest.get(key)
+                self.newest[key] = self._next(key, before, at, position, follower)
+        return replace(self, known=self.known + len(contexts))
+
+    def _next(
+        self, key: int, before: _Newest | None, at: int, position: int, follower: int
+    ) -> _Newest:
+        """One more occurrence of a context, of which the last of the first ones stands there, or
+        none does."""
+        answer, run, total = 0, 0, 0
+        if before is not None:
+            _, answer, run, total, _ = before
+        elif at:
+            begins = int(self.first[1:].searchsorted(np.uint64(key))) + 1
+            of_context = self.first[begins : at + 1]
+            answer, total = int(self.first[at] & _ANSWERS), len(of_context)
+            run = _last_run(of_context)
+        run = run + 1 if answer and (answer - 1) // CLASSES == follower else 1
+        answer = 1 + follower * CLASSES + _class(run, total + 1)
+        return _Newest(position, answer, run, total + 1, before)
 
     def merged(self) -> _Occurrences:
         """With the newest sorted in."""
+        newest: list[int] = []
+        for key, last in self.newest.items():
+            one: _Newest | None = last
+            while one is not None:
+                newest.append(key | one.position << _ANSWER_BITS | one.answer)
+                one = one.before
         first = self.first[_before(self.first, self.valid)]
-        at = first[1:].searchsorted(self.newest[1:]) + 1
-        return _Occurrences(np.insert(first, at, self.newest[1:]), self.known, self.known)
+        more = np.sort(np.array(newest, dtype=np.uint64))
+        at = first[1:].searchsorted(more) + 1
+        return _Occurrences(np.insert(first, at, more), self.known, self.known)
+
+
+@lru_cache(maxsize=4096)
+def _class(run: int, total: int) -> int:
+    return int(confidence_class(np.array(run), np.array(total)))
 
 
 def _keys(contexts: Contexts) -> Keys:
@@ -183,7 +208,7 @@ def _before(keys: Keys, position: int) -> npt.NDArray[np.bool_]:
 
 
 def _last_run(keys: Keys) -> int:
-    """For how many occurrences up to the last one the follower is the same."""
+    """Of one context's occurrences, up to the last one how many in a row have its follower."""
     # As a rule it has changed lately: a few numbers, for which Python is faster than numpy.
     symbol, *others = ((answer - 1) // CLASSES for answer in (keys[:-9:-1] & _ANSWERS).tolist())
     for run, other in enumerate(others, 1):
@@ -193,21 +218,11 @@ def _last_run(keys: Keys) -> int:
     return len(keys) - 1 - int(changes[-1]) if len(changes) else len(keys)
 
 
-def _counted(
-    starts: npt.NDArray[np.bool_], followers: Counts, known: Sequence[Counts] | None = None
-) -> tuple[Counts, Counts]:
+def _counted(starts: npt.NDArray[np.bool_], followers: Counts) -> tuple[Counts, Counts]:
     """After each of some occurrences, which are sorted by context and position: in how many in
     a row up to there the follower was the same, and how many there were. `starts` says where
-    a context begins, and `known` what there is to each one's before all of these."""
-    changes = starts | run_starts(followers)
-    run, total = _since(changes), _since(starts)
-    if known is not None:
-        answers, known_run, known_total = known
-        total = total + known_total
-        goes_on = starts & (known_total > 0) & (symbols_of(answers) == followers)
-        numbers = np.arange(len(changes))
-        run = run + np.where(goes_on, known_run, 0)[numbers - run + 1]
-    return run, total
+    a context begins."""
+    return _since(starts | run_starts(followers)), _since(starts)
 
 
 def _occurrences(lengths: tuple[int, ...], symbols: Symbols) -> _Occurrences:
@@ -237,7 +252,7 @@ class TextMemory:
     surely: how often in a row, of how many occurrences.
 
     All occurrences of all contexts lie in one sorted array, so that the last one before a
-    position is found by bisection; the newest lie in a short one of their own for a while.
+    position is found by bisection; the newest are found by their contexts for a while.
     A symbol takes 8 bytes for each length. `MAX_SYMBOLS` bounds a text, and there may be
     eight lengths.
     """
@@ -251,7 +266,9 @@ class TextMemory:
 
     @property
     def nbytes(self) -> int:
-        return self._occurrences.first.nbytes + self._symbols.nbytes + self._sorted.nbytes
+        newest = self._occurrences.known - self._occurrences.valid
+        arrays = (self._occurrences.first, self._symbols, self._sorted)
+        return sum(a.nbytes for a in arrays) + newest * len(self._lengths) * _NEWEST_BYTES
 
     def follow(self, symbols: Symbols) -> None:
         """Goes over to another text, at little cost where the beginning is the same. What
@@ -292,22 +309,34 @@ class _View:
     all rows or one for each."""
 
     first: Keys
-    before: Keys  # the positions' part of the keys that are looked for,
-    newest: Keys
-    before_newest: Keys
+    before: Keys  # the positions' part of the keys that are looked for
+    newest: dict[int, _Newest]
+    positions: Counts
 
     @classmethod
-    def of(cls, occurrences: _Occurrences, before: Counts) -> Self:
-        first = np.minimum(before, occurrences.valid)
-        return cls(occurrences.first, _at(first), occurrences.newest, _at(before))
+    def of(cls, occurrences: _Occurrences, positions: Counts) -> Self:
+        before = _at(np.minimum(positions, occurrences.valid))
+        return cls(occurrences.first, before, occurrences.newest, positions)
 
     def look_up(self, contexts: Contexts) -> Found:
         keys = _keys(contexts)
         found = _found(self.first, keys | self.before)
-        if len(self.newest) == 1:
+        if not self.newest:
             return found
-        newer = _found(self.newest, keys | self.before_newest)
+        newer = np.array(self._newer(keys), dtype=np.uint64).reshape(keys.shape)
         return np.where(newer, newer, found)
+
+    def _newer(self, keys: Keys) -> list[int]:
+        """What the newest answer, or 0."""
+        rows = keys.reshape(self.positions.size, -1).tolist()
+        newer: list[int] = []
+        for position, row in zip(self.positions.ravel().tolist(), rows, strict=True):
+            for key in row:
+                last = self.newest.get(key)
+                if last is not None and last.position >= position:
+                    last = last.until(position)
+                newer.append(0 if last is None else last.answer)
+        return newer
 
 
 def answers(lengths: tuple[int, ...], symbols: Symbols) -> Found:
