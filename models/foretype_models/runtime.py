@@ -17,7 +17,7 @@ from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.bundle import NETWORKS, Bundle, BundleError, Precision
 from foretype_models.inputs import NO_MEMORIES, Memories, side_by_side
-from foretype_models.pointer import NOTHING, Recent, Words
+from foretype_models.words import NOTHING, Recent, Words
 
 _NO_OTHERS = nullcontext()
 

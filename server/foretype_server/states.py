@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from foretype_models.inputs import NO_MEMORIES, Memories
-from foretype_models.pointer import Words
 from foretype_models.runtime import State
+from foretype_models.words import Words
 
 BLOCK = 256  # bytes
 _RECENT = 8  # texts whose digests are at hand for the next request

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from foretype_models import alphabet, pointer
 from foretype_models.inputs import Memories
 from foretype_models.memory import TextMemory
-from foretype_models.pointer import BEGINS, IS_WORD, LONGEST, NOTHING, SEALED, Pointer, Recent
+from foretype_models.pointer import Pointer
 from foretype_models.runtime import Piece, Runtime
+from foretype_models.words import BEGINS, IS_WORD, LONGEST, NOTHING, SEALED, WINDOW, Recent
 from tests.server.work import PATH, PREFIX
 
 HIDDEN, WIDTH, GATE = 6, 4, 3
@@ -182,10 +183,10 @@ def test_what_it_holds_is_bounded() -> None:
     words = b"".join(b" w%d" % number for number in range(5000))
     _, recent = _follow(words + b" w")  # every word before may be the next
     assert recent.possible is not None
-    assert len(recent.possible.weights) in range(pointer.WINDOW, pointer.WINDOW + SEALED)
+    assert len(recent.possible.weights) in range(WINDOW, WINDOW + SEALED)
     possible = recent.possible.nbytes
     assert possible < recent.nbytes < possible * 1.2 + 10_000
-    assert sum(map(len, recent.sealed)) == pointer.WINDOW
+    assert sum(map(len, recent.sealed)) == WINDOW
     _, recent = _follow(b" " + b"a" * 5000)
     assert len(recent.word) == LONGEST
     assert recent.nbytes < 1000

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretype_models.pointer import LONGEST, NOTHING, SEALED, Words
 from foretype_models.runtime import State
+from foretype_models.words import LONGEST, NOTHING, SEALED, Words
 from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
 
 _FLOATS = 64

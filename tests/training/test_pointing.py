@@ -16,8 +16,8 @@ import torch
 from foretype_models import alphabet, bundle, pointer
 from foretype_models.inputs import Memories
 from foretype_models.memory import Answers, answers
-from foretype_models.pointer import BEGINS, IS_WORD, NOTHING
 from foretype_models.runtime import Runtime
+from foretype_models.words import BEGINS, IS_WORD, NOTHING
 from foretype_training import pointing
 from foretype_training.bundling import with_pointer
 from foretype_training.corpus import SourceFile

@@ -16,7 +16,8 @@ from foretype_models import inputs
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import confidence_class
 from foretype_models.network import Network
-from foretype_models.pointer import Floats, Pointer
+from foretype_models.pointer import Pointer
+from foretype_models.words import Floats
 from foretype_training.ngrams import MIN_COUNT
 
 Weights = dict[str, Tensor]

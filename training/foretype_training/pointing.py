@@ -19,8 +19,9 @@ from torch.nn import functional
 
 from foretype_models import pointer
 from foretype_models.alphabet import Symbols
-from foretype_models.pointer import BEGINS, DISTANCES, IS_WORD, LETTER, TOLD, UNLIKELY, Pointer
+from foretype_models.pointer import DISTANCES, TOLD, UNLIKELY, Pointer
 from foretype_models.runtime import Runtime
+from foretype_models.words import BEGINS, IS_WORD, LETTER, WINDOW
 from foretype_training.corpus import SourceFile
 from foretype_training.errors import TrainingError
 from foretype_training.measure import Known, Setting, SideBySide
@@ -171,9 +172,7 @@ class _Net(nn.Module):
         classes = torch.log2(distance.clamp(min=1).float()).long().clamp(max=DISTANCES - 1)
         keys, query = self.before(before) + self.after(after), self.query(before[1:]) / WIDTH**0.5
         near = (self.near + query @ self.near_query.T).gather(1, classes)
-        return (query @ keys.T + near).masked_fill(
-            (distance <= 0) | (distance > pointer.WINDOW), -1e9
-        )
+        return (query @ keys.T + near).masked_fill((distance <= 0) | (distance > WINDOW), -1e9)
 
     def pointer(self) -> Pointer:
         scale = WIDTH**-0.5
