@@ -103,7 +103,6 @@ class Adapter(LanguageServer):
         self._projects: Projects | None = None
         self._settled = asyncio.Event()  # the settings are known
         self._due = 0.0  # when they should be, by the event loop's clock
-        self._forgetting: list[asyncio.Task[Any]] = []
         self._initial_options: Any = None
         self._pushed: Any = None  # settings, by an editor that cannot be asked for them
         self._models: dict[str, str] = {}  # that are asked for, by folder
@@ -259,7 +258,7 @@ class Adapter(LanguageServer):
         folders = self._projects.folders
         self._projects.stop()
         for folder in folders:
-            self._forgetting.append(asyncio.create_task(self._forget(folder)))
+            self._background.start(self._forget(folder))
 
     async def _remember(self, folder: str, texts: Mapping[str, str]) -> WorkspaceMemory | None:
         assert self._engines is not None
