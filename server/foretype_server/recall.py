@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class FileMemories:
 
     def of_path(self, origin: Origin) -> Memory:
         """For reading the path."""
-        return self._span(origin, 0).along(0, _path_length(origin))
+        return self._span(origin, 0).along(0, _path_length(origin.name.path))
 
     def along(self, origin: Origin, start: int, stop: int) -> Memory:
         """For reading the text from `start` up to `stop`, which lie in one block."""
@@ -114,8 +115,9 @@ def _first(position: int) -> int:
 
 def _shift(origin: Origin, first: int) -> int:
     """How far positions in the text are from those in what is remembered from `first` on."""
-    return first or -_path_length(origin)
+    return first or -_path_length(origin.name.path)
 
 
-def _path_length(origin: Origin) -> int:
-    return len(alphabet.encode_path(origin.name.path))
+@lru_cache(maxsize=64)
+def _path_length(path: str) -> int:
+    return len(alphabet.encode_path(path))
