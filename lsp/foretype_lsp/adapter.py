@@ -33,6 +33,7 @@ from foretype_lsp.suggestions import Place, Suggestions
 from foretype_lsp.tasks import Tasks
 
 BLOCK_LENGTH = 600  # bytes; what is shorter has the engine's own bound
+FORGET_TIMEOUT = 1.0  # seconds that a server has for it when the editor leaves
 SETTINGS_TIMEOUT = 1.0  # seconds in which the first request waits for the settings
 EDITOR_TIMEOUT = 5.0  # seconds that the editor has to make room for progress
 PARENT_INTERVAL = 2.0  # seconds between looks at the editor's process
@@ -111,7 +112,7 @@ class Adapter(LanguageServer):
         self._sees_deletions = False  # of any file, where the editor can tell
         self._changes = 0  # of folders' memories
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
-        self._background = Tasks()
+        self._background, self._forgetting = Tasks(), Tasks()
         self._reading: dict[str, asyncio.Task[None]] = {}  # of open documents
 
     def start(self, params: types.InitializeParams) -> None:
@@ -137,7 +138,9 @@ class Adapter(LanguageServer):
         self.left_in_order = True
         if self._projects is not None:
             self._projects.stop()
-        tasks = [*self._background, *self._reading.values()]
+        if forgetting := tuple(self._forgetting):  # a server may be there for others, too
+            await asyncio.wait(forgetting, timeout=FORGET_TIMEOUT)
+        tasks = [*self._background, *self._forgetting, *self._reading.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -258,7 +261,7 @@ class Adapter(LanguageServer):
         folders = self._projects.folders
         self._projects.stop()
         for folder in folders:
-            self._background.start(self._forget(folder))
+            self._forgetting.start(self._forget(folder))
 
     async def _remember(self, folder: str, texts: Mapping[str, str]) -> WorkspaceMemory | None:
         assert self._engines is not None

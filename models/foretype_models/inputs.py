@@ -40,7 +40,7 @@ BEFORE_START = alphabet.SIZE
 _POWERS = np.cumprod(np.full(MAX_NGRAM, 0x9E3779B97F4A7C15, dtype=np.uint64))
 _SHIFT, _FINALIZER = np.uint64(29), np.uint64(0xBF58476D1CE4E5B9)  # as in splitmix64
 _HIGH_HALF = np.uint64(32)
-_FEW = 512  # symbols whose contexts are hashed one by one
+_FEW = 256  # symbols whose contexts are hashed all at once, and not length by length
 _MANY = 1_000  # contexts that are worth sorting before they are looked up
 
 
@@ -212,7 +212,7 @@ def context_hashes(lengths: tuple[int, ...], context: Symbols, symbols: Symbols)
     longest = len(context) + 1
     keys = (np.concatenate((context, symbols)) + 1).astype(np.uint64)
     if symbols.size <= _FEW:  # as in a search: in as few calls as possible
-        last = keys[_windows(len(symbols), longest)]
+        last = keys[_windows(longest)[: len(symbols)]]
         return _hashed(last.swapaxes(1, 2) @ _terms(lengths, longest))
     # One length after the other: what is worked on stays in the processor's cache.
     hashes = np.empty((len(lengths), *symbols.shape), dtype=np.uint32)
@@ -229,9 +229,10 @@ def _hashed(codes: npt.NDArray[np.uint64]) -> Contexts:
 
 
 @cache
-def _windows(symbols: int, longest: int) -> npt.NDArray[np.int64]:
-    """Where each symbol and those before it stand, from it backwards: (symbols, longest)."""
-    return np.arange(longest - 1, longest - 1 + symbols)[:, None] - np.arange(longest)
+def _windows(longest: int) -> npt.NDArray[np.int64]:
+    """Where each of a few symbols and those before it stand, from it backwards: (symbols,
+    longest)."""
+    return np.arange(longest - 1, longest - 1 + _FEW)[:, None] - np.arange(longest)
 
 
 @cache

@@ -45,7 +45,9 @@ MAX_NEWEST = 128
 """Symbols at a text's end that are kept apart; once they are more, they join the others."""
 _NEWEST_BYTES = 200  # that Python takes for one of these, roughly
 MAX_NEW = 256
-"""Symbols that are added at a time; where more are new, all are sorted anew."""
+"""Symbols that are added one by one; where more are new, all are sorted anew."""
+_FEW, _SORTED = 16, 100
+"""A few always are; beside these one for so many symbols, which are sorted in the same time."""
 
 
 @dataclass(frozen=True)
@@ -281,7 +283,7 @@ class TextMemory:
             occurrences = self._occurrences.until(max(0, same - 1))
         self._symbols = compact
         new = range(occurrences.known, len(symbols) - 1)
-        if len(new) > MAX_NEW:
+        if len(new) > min(MAX_NEW, _FEW + len(symbols) // _SORTED):
             occurrences = _occurrences(self._lengths, symbols)
         elif new:
             occurrences = occurrences.extended(
@@ -389,8 +391,6 @@ def run_starts(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
 
 def _since(starts: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """How many there were since the last start, counting that: 1, 2, 3, 1, 2, ..."""
-    if starts.all():  # a single symbol that was typed
-        return np.ones(len(starts), dtype=np.int32)
     first = np.flatnonzero(starts).astype(np.int32)
     numbers = np.arange(1, len(starts) + 1, dtype=np.int32)
     return numbers - np.repeat(first, np.diff(first, append=np.int32(len(starts))))

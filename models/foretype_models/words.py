@@ -99,7 +99,7 @@ class Recent:
     pointed: Pointed | None = None
 
     def apart(self) -> Recent:
-        """The same, of what the network was made to show alone with the last hidden state."""
+        """The same, with a copy of the hidden state, which is a part of what was read together."""
         return self if self.hidden is None else replace(self, hidden=self.hidden.copy())
 
     @property

@@ -104,8 +104,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _unary(self, answer: Any, service: str, method: str) -> Any:
         async def observed(request: Any, context: Context) -> Any:
             call = Call("unary", service, method)
-            async with self._answering(call, context):
-                response = await answer(request, context)
+            async with self._answering(call, context) as until:
+                async with asyncio.timeout_at(until):
+                    response = await answer(request, context)
                 self._sent(call, response)
                 return response
             raise AssertionError
@@ -116,28 +117,36 @@ class Interceptor(grpc.aio.ServerInterceptor):
         async def observed(request: Any, context: Context) -> AsyncIterator[Any]:
             call = Call("server_stream", service, method)
             async with (
-                self._answering(call, context),
+                self._answering(call, context) as until,
                 aclosing(answer(request, context)) as responses,
             ):
-                async for response in responses:
+                while True:
+                    # Not around the sending, which takes a slow reader as long as it likes.
+                    async with asyncio.timeout_at(until):
+                        response = await anext(responses, None)
+                    if response is None:
+                        return
                     self._sent(call, response.end)
                     yield response
 
         return observed
 
     @asynccontextmanager
-    async def _answering(self, call: Call, context: Context) -> AsyncGenerator[None]:
-        """Observers know how a call has ended before its caller does."""
+    async def _answering(self, call: Call, context: Context) -> AsyncGenerator[float]:
+        """Until when, by the event loop's clock, the call may be answered. Observers know how it
+        has ended before its caller does."""
         for observer in self._observers:
             observer.has_begun(call)
         began = perf_counter()
         failed: Status | None = None
         try:
-            async with asyncio.timeout(MAX_SECONDS):
-                yield
-        except (asyncio.CancelledError, GeneratorExit):  # the latter while a message is sent
-            call.code = grpc.StatusCode.CANCELLED
-            raise
+            yield asyncio.get_running_loop().time() + MAX_SECONDS
+        except (asyncio.CancelledError, GeneratorExit) as error:  # the latter while one is sent
+            if isinstance(error, asyncio.CancelledError) and not _is_cancelled():
+                failed = Status(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+            else:
+                call.code = grpc.StatusCode.CANCELLED
+                raise
         except TimeoutError:
             failed = status_of(OutOfTime(f"it took longer than {MAX_SECONDS:.0f} seconds"))
         except Exception as error:
@@ -157,3 +166,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
             call.timings = response.timings
         for observer in self._observers:
             observer.has_sent(call)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -314,7 +314,7 @@ def predict(start: Snapshot, count: int) -> Generator[Piece, Read, list[tuple[st
             if written:
                 byte = np.array([[written[-1]]])
                 after, state = yield Piece(byte, snapshot.state, start.memories)
-                snapshot = Snapshot(state, after[0, 0])
+                snapshot = Snapshot(state.apart(), after[0, 0].copy())
             parts.extend(_continued(log_prob, written, snapshot))
     return found
 

@@ -64,7 +64,7 @@ def test_following_a_text_through_its_edits_is_reading_it_anew(versions: list[Sy
         np.testing.assert_array_equal(_along(text, symbols), _by_hand(symbols))
 
 
-@pytest.mark.parametrize("step", [1, 7, memory.MAX_NEW - 1, memory.MAX_NEW + 1])
+@pytest.mark.parametrize("step", [1, 7, 16, memory.MAX_NEW + 1])
 def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
     """Long enough that what is new is sorted in, and texts are sorted anew."""
     rng = np.random.default_rng(step)
@@ -120,6 +120,10 @@ def test_what_stands_after_a_position_does_not_change_its_answer(symbols: Symbol
 def test_it_says_how_large_it_is() -> None:
     symbols = alphabet.encode(b"class A {}")
     assert TextMemory(LENGTHS, symbols).nbytes > TextMemory(LENGTHS, symbols[:4]).nbytes > 0
+    typed = TextMemory(LENGTHS, symbols[:4])
+    before = typed.nbytes
+    typed.follow(symbols)
+    assert typed.nbytes > before + 100 * (len(symbols) - 4)
 
 
 def test_a_text_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

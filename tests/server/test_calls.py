@@ -22,6 +22,7 @@ from foretype.client import (
     ForetypeError,
     InvalidRequest,
     Limits,
+    Unavailable,
 )
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1 import completion_pb2_grpc
@@ -80,6 +81,9 @@ def test_who_reads_the_log_may_go() -> None:
     CallLog(Gone()).has_ended(Call("unary", "foretype.v1.Completion", "Complete"))
 
 
+MESSAGES = 300  # more than wait on their way to somebody who does not read
+
+
 class _Ended(CallObserver):
     def __init__(self) -> None:
         self.codes: list[grpc.StatusCode] = []
@@ -99,11 +103,15 @@ class _Servicer(_AnyServicer):
         raise AssertionError
 
     async def Stream(self, request: Any, context: Any) -> AsyncIterator[pb.StreamResponse]:  # noqa: N802
-        yield pb.StreamResponse(character=pb.StreamCharacter(text="a"))
+        for _ in range(MESSAGES):
+            yield pb.StreamResponse(character=pb.StreamCharacter(text="a" * 100_000))
         await asyncio.sleep(3600)
 
     async def Predict(self, request: Any, context: Any) -> pb.PredictResponse:  # noqa: N802
         raise KeyError("unheard-of")
+
+    async def Score(self, request: Any, context: Any) -> pb.ScoreResponse:  # noqa: N802
+        raise asyncio.CancelledError  # as what was waited for is, where the engine is closed
 
 
 @pytest.fixture
@@ -129,6 +137,29 @@ async def test_no_call_takes_longer_than_the_server_allows(
     with pytest.raises(DeadlineExceeded):
         [_ async for _ in client.stream(DOCUMENT)]
     assert ended.codes == [grpc.StatusCode.DEADLINE_EXCEEDED] * 2
+
+
+async def test_who_reads_slowly_is_told_so_too(
+    answered: tuple[AsyncClient, _Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, ended = answered
+    monkeypatch.setattr(calls, "MAX_SECONDS", 0.2)
+    stream = client.stream(DOCUMENT, timeout=20)
+    read = [await anext(stream)]
+    await asyncio.sleep(0.5)  # while the server waits to send more
+    with pytest.raises(DeadlineExceeded, match="it took longer"):
+        [read.append(item) async for item in stream]
+    assert len(read) == MESSAGES
+    assert ended.codes == [grpc.StatusCode.DEADLINE_EXCEEDED]
+
+
+async def test_who_waits_for_a_server_that_stops_is_told(
+    answered: tuple[AsyncClient, _Ended],
+) -> None:
+    client, ended = answered
+    with pytest.raises(Unavailable):
+        await client.score("A.java", "a", timeout=20)
+    assert ended.codes == [grpc.StatusCode.UNAVAILABLE]
 
 
 async def test_a_defect_is_told_and_logged(

@@ -112,8 +112,44 @@ def test_a_text_that_is_opened_again_is_read_on_though_its_project_changes(
         workspaces.remember("w", {f"{number}.java": LINE[::-1]})
         alone(runtime, reader.read_later(COLD))
         if not all(read_in_background(reader) for _ in range(4)):
+            assert number  # before that, blocks were
             return
     pytest.fail("it is never read to the end")
+
+
+def test_a_text_that_is_opened_while_another_of_its_name_is_read_still_waits(
+    reader: Reader,
+) -> None:
+    short, other = (replace(COLD, prefix=text) for text in (LINE, LINE[::-1]))
+    alone(reader.runtime, reader.read_later(short))
+    assert read_in_background(reader)  # its path
+    work = reader.background()
+    assert work is not None
+    read = reader.runtime.read_together([next(work)])
+    alone(reader.runtime, reader.read_later(other))
+    with pytest.raises(StopIteration):
+        work.send(read[0])
+    assert read_in_background(reader)
+    assert alone(reader.runtime, reader.read_later(other)) == 0
+
+
+def test_what_is_kept_of_one_text_keeps_nothing_of_what_was_read_beside_it(
+    reader: Reader,
+) -> None:
+    documents = [replace(COLD, path=path, prefix=LINE) for path in ("One.java", "Two.java")]
+    works = [reader.read(document, False, Timings()) for document in documents]
+    pieces = [next(work) for work in works]  # the paths,
+    pieces = [
+        work.send(read)
+        for work, read in zip(works, reader.runtime.read_together(pieces), strict=True)
+    ]
+    for work, read in zip(works, reader.runtime.read_together(pieces), strict=True):  # the texts
+        with pytest.raises(StopIteration) as end:
+            work.send(read)
+        snapshot: Snapshot = end.value.value
+        state = snapshot.state
+        kept = (*state.tensors, state.context, state.recent[0].hidden, snapshot.log_probs)
+        assert all(array is not None and array.base is None for array in kept)
 
 
 def test_of_what_was_opened_no_more_is_read_than_leaves_room(

@@ -113,7 +113,9 @@ def test_what_others_write_changes_nothing(cell: Cell, precision: Precision) -> 
 
 def test_what_is_kept_of_one_text_does_not_keep_the_others() -> None:
     _, state = _among(Runtime(_network("lstm")[2]), SYMBOLS)
-    assert all(tensor.base is None for tensor in (*state.tensors, state.context))
+    kept = state.apart()
+    assert all(tensor.base is None for tensor in (*kept.tensors, kept.context))
+    np.testing.assert_array_equal(kept.tensors, state.tensors)
 
 
 def test_a_saturated_unit_of_one_text_does_not_round_another() -> None:
