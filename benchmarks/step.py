@@ -7,6 +7,7 @@
     torch     the same network in torch, eager, one thread, oneDNN off (on, single steps take
               many times as long)
     batch 16  a step for sixteen texts at once, for each of them
+    bytes 16  sixteen bytes of one text in a run, as where a search guesses ahead, for each of them
 
     python benchmarks/step.py [--json] [--model NAME_OR_PATH]
 
@@ -86,13 +87,13 @@ def engine_step(runtime: Runtime, texts: int, pointing: bool = True) -> Callable
     return step
 
 
-def network_step(runtime: Runtime, batch: int) -> Callable[[], object]:
-    """What ONNX Runtime alone takes."""
+def network_step(runtime: Runtime, batch: int, length: int = 1) -> Callable[[], object]:
+    """What ONNX Runtime alone takes for so many bytes of so many texts."""
     architecture = runtime.architecture
     state = runtime.initial_state(batch)
     tensors = [tensor[None] for tensor in state.tensors]
     feeds: dict[str, Any] = dict(zip(architecture.state_names, tensors, strict=True))
-    feeds["rows"] = np.zeros((1, batch, inputs.features(architecture)), dtype=np.int64)
+    feeds["rows"] = np.zeros((length, batch, inputs.features(architecture)), dtype=np.int64)
     session: Any = runtime._session  # pyright: ignore[reportPrivateUsage]
     return lambda: session.run(None, feeds)
 
@@ -140,6 +141,7 @@ def main() -> None:
         work[f"{precision} with look-ups"] = engine_step(runtime, 1, pointing=False)
         work[f"{precision} engine"] = engine_step(runtime, 1)
         work[f"{precision} network, batch 16"] = network_step(runtime, 16)
+        work[f"{precision} network, bytes 16"] = network_step(runtime, 1, 16)
         work[f"{precision} engine, batch 16"] = engine_step(runtime, 16)
     found = microseconds(work)
     found |= {name: time / 16 for name, time in found.items() if name.endswith("16")}
