@@ -3,16 +3,15 @@
 Types two lines into the middle of the last method of a Java file, a character at a time, as
 an editor does: through gRPC with a request for the whole text, of which the client sends
 what the server has not had; through the language server with a didChange and an
-inlineCompletion request. For files of 100, 5,000 and
-20,000 lines (the same class again and again), in a project of 200 other files, whose memory
-is read too.
+inlineCompletion request. For files of 100, 5,000 and 20,000 lines (the same class again and
+again), in a project of 200 other files, whose memory is read too.
 
     cold      the first suggestion right after the file was opened
     opened    the first suggestion in one that was opened so long ago that the language server has
               had it read
     reading   the rest of the first line, while a long file is read in the background
     whole     how long it then took until all of it was read
-    warm      every keystroke of the second line
+    warm      every keystroke of the second line, of which each file gets one in turn
     jump      a keystroke somewhere else in the file, whose neighbourhood was read long ago; and
               where its time goes: to the server and back, reading so many bytes, and the search
 
@@ -27,9 +26,9 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -181,36 +180,56 @@ def text(lines: int) -> tuple[str, str]:
     return "// padding\n" * max(0, missing) + whole[:at], "\n" + whole[at:]
 
 
-async def measure(typists: list[Typist], lines: int, through: str) -> Row:
-    """A typist for each repeat: all of them have a file of their own to open."""
-    prefix, suffix = text(lines)
-    cold, reading, whole, warm = (list[float]() for _ in range(4))
-    jumps: list[Jump] = []
-    for typist in typists:
-        first, *others = await _type(typist, prefix, suffix)
-        cold.append(first)
-        reading += others
-        began = perf_counter()
-        await typist.wait_until_read(prefix + TYPED)
-        whole.append((perf_counter() - began) * 1e3)
-        warm += await _type(typist, prefix + TYPED + "\n", suffix)
-        if isinstance(typist, OverGrpc):
-            jumps += await _jump(typist, prefix, suffix)
-    p50, p95, p99 = (float(p) for p in np.percentile(warm, (50, 95, 99)))
-    total = prefix.count("\n") + suffix.count("\n") + 1
-    return Row(
-        through=through,
-        lines=total,
-        cold=_median(cold),
-        opened=None,
-        reading=_median(reading),
-        whole=_median(whole),
-        p50=p50,
-        p95=p95,
-        p99=p99,
-        jump=_typical(jumps) if jumps else None,
-        keystrokes=len(warm),
-    )
+@dataclass
+class _Times:
+    """What one size of file took, in milliseconds."""
+
+    cold: list[float] = field(default_factory=list[float])
+    reading: list[float] = field(default_factory=list[float])
+    whole: list[float] = field(default_factory=list[float])
+    warm: list[float] = field(default_factory=list[float])
+    jumps: list[Jump] = field(default_factory=list[Jump])
+
+    def row(self, through: str, lines: int) -> Row:
+        p50, p95, p99 = (float(p) for p in np.percentile(self.warm, (50, 95, 99)))
+        return Row(
+            through=through,
+            lines=lines,
+            cold=_median(self.cold),
+            opened=None,
+            reading=_median(self.reading),
+            whole=_median(self.whole),
+            p50=p50,
+            p95=p95,
+            p99=p99,
+            jump=_typical(self.jumps) if self.jumps else None,
+            keystrokes=len(self.warm),
+        )
+
+
+async def measure(typists: Sequence[Sequence[Typist]], through: str) -> list[Row]:
+    """For each repeat a typist for each size: all of them have a file of their own to open.
+    When the files have been read they are typed into in turns, so that they can be compared."""
+    texts, times = [text(lines) for lines in SIZES], [_Times() for _ in SIZES]
+    for of_repeat in typists:
+        files = list(zip(of_repeat, texts, times, strict=True))
+        for typist, (prefix, suffix), took in files:
+            took.cold.append(await _keystroke(typist, prefix, suffix, 1))
+            for typed in range(2, len(TYPED) + 1):
+                took.reading.append(await _keystroke(typist, prefix, suffix, typed))
+            began = perf_counter()
+            await typist.wait_until_read(prefix + TYPED)
+            took.whole.append((perf_counter() - began) * 1e3)
+            if isinstance(typist, OverGrpc):
+                took.jumps += await _jump(typist, prefix, suffix)
+        for typist, (prefix, suffix), _ in files:  # what was read since may have driven it out
+            await _keystroke(typist, prefix + TYPED + "\n", suffix, 0)
+        for typed in range(1, len(TYPED) + 1):
+            for typist, (prefix, suffix), took in files:
+                before = prefix + TYPED + "\n"
+                took.warm.append(await _keystroke(typist, before, suffix, typed))
+    lines = [prefix.count("\n") + suffix.count("\n") + 1 for prefix, suffix in texts]
+    return [took.row(through, total) for took, total in zip(times, lines, strict=True)]
 
 
 def _median(times: list[float]) -> float:
@@ -222,14 +241,11 @@ def _typical(jumps: list[Jump]) -> Jump:
     return Jump(*(_median(list(part)) for part in zip(*map(astuple, jumps), strict=True)))
 
 
-async def _type(typist: Typist, prefix: str, suffix: str) -> list[float]:
-    """Types a line; the milliseconds that each suggestion took."""
-    times: list[float] = []
-    for typed in range(1, len(TYPED) + 1):
-        began = perf_counter()
-        await typist.suggestion(prefix + TYPED[:typed], suffix)
-        times.append((perf_counter() - began) * 1e3)
-    return times
+async def _keystroke(typist: Typist, prefix: str, suffix: str, typed: int) -> float:
+    """The milliseconds that a suggestion took when so much of a line was typed."""
+    began = perf_counter()
+    await typist.suggestion(prefix + TYPED[:typed], suffix)
+    return (perf_counter() - began) * 1e3
 
 
 async def _jump(typist: OverGrpc, prefix: str, suffix: str) -> list[Jump]:
@@ -279,33 +295,43 @@ async def lsp_client(model: str, root: Path) -> AsyncGenerator[LanguageClient]:
 
 
 async def run(model: str, repeats: int) -> list[Row]:
-    rows: list[Row] = []
     async with served(model) as server, AsyncClient(server.address) as grpc:
         await grpc.remember(WORKSPACE, project())
-        for lines in SIZES:
-            names = [f"{lines}/{n}/{PATH}" for n in range(repeats)]
-            rows.append(await measure([OverGrpc(grpc, name) for name in names], lines, "gRPC"))
+        typists = [[OverGrpc(grpc, _name(lines, n)) for lines in SIZES] for n in range(repeats)]
+        rows = await measure(typists, "gRPC")
     with TemporaryDirectory() as folder:
         rows += await _through_lsp(model, repeats, Path(folder), rows)
     return rows
 
 
 async def _through_lsp(model: str, repeats: int, root: Path, over_grpc: list[Row]) -> list[Row]:
-    rows: list[Row] = []
     for path, content in project().items():
         file = root / path
         file.parent.mkdir(exist_ok=True)
         file.write_text(content)
+    enough = [0.5 + 2 * (row.whole or 0) / 1e3 for row in over_grpc]
     async with lsp_client(model, root) as lsp:
-        for lines, row in zip(SIZES, over_grpc, strict=True):
-            names = [f"{lines}/{n}/{PATH}" for n in range(repeats)]
-            enough = 0.5 + 2 * (row.whole or 0) / 1e3
-            typists: list[Typist] = [OverLsp(lsp, root, name, enough) for name in names]
-            found = await measure(typists, lines, "LSP")
-            opened = [OverLsp(lsp, root, f"opened/{name}", enough) for name in names]
-            times = [await _after_opening(typist, lines) for typist in opened]
-            rows.append(replace(found, whole=None, opened=_median(times)))
-    return rows
+
+        def typists(folder: str, repeat: int) -> list[OverLsp]:
+            return [
+                OverLsp(lsp, root, f"{folder}/{_name(lines, repeat)}", seconds)
+                for lines, seconds in zip(SIZES, enough, strict=True)
+            ]
+
+        rows = await measure([typists("typed", n) for n in range(repeats)], "LSP")
+        opened = zip(*(typists("opened", n) for n in range(repeats)), strict=True)
+        return [
+            replace(
+                row,
+                whole=None,
+                opened=_median([await _after_opening(typist, lines) for typist in of_size]),
+            )
+            for row, lines, of_size in zip(rows, SIZES, opened, strict=True)
+        ]
+
+
+def _name(lines: int, repeat: int) -> str:
+    return f"{lines}/{repeat}/{PATH}"
 
 
 async def _after_opening(typist: OverLsp, lines: int) -> float:
