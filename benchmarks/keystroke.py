@@ -339,9 +339,7 @@ async def _after_opening(typist: OverLsp, lines: int) -> float:
     prefix, suffix = text(lines)
     typist.open(prefix, suffix)
     await typist.wait_until_read(prefix)
-    began = perf_counter()
-    await typist.suggestion(prefix + TYPED[:1], suffix)
-    return (perf_counter() - began) * 1e3
+    return await _keystroke(typist, prefix, suffix, 1)
 
 
 def main() -> None:

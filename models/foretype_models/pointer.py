@@ -383,8 +383,8 @@ def _choice(
         parts.append(_newest_spelled((words,)))
     query, gate = pointer.asked(np.frombuffer(state, np.float32))
     likely = np.frombuffer(first_letters, np.float32)
-    first = _joined([part.first for part in parts])
-    scores = _joined([part.keys @ query for part in parts])
+    first = np.concatenate([part.first for part in parts])
+    scores = np.concatenate([part.keys @ query for part in parts])
     scores += (pointer.first * likely)[first]
     scores += (pointer.near + pointer.near_query @ query)[_CLASSES[-len(scores) :]]
     largest = float(scores.max())
@@ -400,7 +400,3 @@ def _choice(
     output = pointer.gate_output @ np.concatenate((seen, told)) + pointer.gate_output_bias[0]
     share = min(1 / (1 + math.exp(-max(float(output), -_SURE))), _MOST)
     return _Choice(tuple(parts), first, weights, share)
-
-
-def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)

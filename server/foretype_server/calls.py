@@ -142,11 +142,10 @@ class Interceptor(grpc.aio.ServerInterceptor):
         try:
             yield asyncio.get_running_loop().time() + MAX_SECONDS
         except (asyncio.CancelledError, GeneratorExit) as error:  # the latter while one is sent
-            if isinstance(error, asyncio.CancelledError) and not _is_cancelled():
-                failed = Status(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
-            else:
+            if isinstance(error, GeneratorExit) or _is_cancelled():
                 call.code = grpc.StatusCode.CANCELLED
                 raise
+            failed = Status(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
         except TimeoutError:
             failed = status_of(OutOfTime(f"it took longer than {MAX_SECONDS:.0f} seconds"))
         except Exception as error:
