@@ -198,7 +198,9 @@ class FakeServer(_Servicer, _WorkspaceServicer):
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.cancelled = asyncio.Semaphore(0)
-        self.forgot = asyncio.Event()
+        self.is_forgetting, self.forgot = asyncio.Event(), asyncio.Event()
+        self.may_forget = asyncio.Event()
+        self.may_forget.set()
 
     async def Read(self, request: pb.ReadRequest, context: Any) -> pb.ReadResponse:  # noqa: N802
         self.read.append(request.document)
@@ -221,6 +223,8 @@ class FakeServer(_Servicer, _WorkspaceServicer):
         return workspace.RememberResponse(memory=workspace.WorkspaceMemory(is_read=True))
 
     async def Forget(self, request: Any, context: Any) -> workspace.ForgetResponse:  # noqa: N802
+        self.is_forgetting.set()
+        await self.may_forget.wait()
         self.forgot.set()
         return workspace.ForgetResponse()
 

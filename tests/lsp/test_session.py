@@ -221,6 +221,21 @@ async def test_what_was_found_in_a_memory_that_is_forgotten_meanwhile_is_not_sho
     assert len(fake_server.requests) == 2
 
 
+async def test_what_is_to_be_forgotten_is_though_the_editor_leaves_at_once(
+    editor_with: EditorWith, fake_server: FakeServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "Own.java"
+    path.write_text(SHORT)
+    fake_server.may_forget.clear()
+    async with editor_with("--server", fake_server.address, folder=tmp_path) as editor:
+        editor.open(SHORT, uri=path.as_uri())
+        await editor.until_logged("1 .java files of")
+        await editor.set(memory=False)
+        await asyncio.wait_for(fake_server.is_forgetting.wait(), 30)
+        asyncio.get_running_loop().call_later(0.3, fake_server.may_forget.set)
+    assert fake_server.forgot.is_set()
+
+
 async def test_what_was_found_before_a_file_was_remembered_is_asked_for_again(
     editor_with: EditorWith, fake_server: FakeServer, tmp_path: Path
 ) -> None:
