@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Generator
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
-from foretype_models import alphabet
 from foretype_models.bundle import Description, Precision
-from foretype_models.inputs import Found, Memories
-from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
@@ -28,13 +20,13 @@ from foretype_server.names import Names
 from foretype_server.observer import NO_OBSERVER, Observer
 from foretype_server.reading import Reader
 from foretype_server.recall import memory_lengths
+from foretype_server.scoring import CharacterScore, score
 from foretype_server.search import Character
-from foretype_server.states import BLOCK, Snapshot
+from foretype_server.states import Snapshot
 from foretype_server.workspaces import Workspaces
 
 T = TypeVar("T")
 Y = TypeVar("Y")
-Floats = npt.NDArray[np.float64]
 
 SNAPSHOT_BYTES = 52 * 2**20
 CAPACITY = 64  # requests under way
@@ -43,16 +35,6 @@ _SCORING = "scoring"
 """The session of all who ask for scores: nobody waits for these while typing."""
 
 _LINE = re.compile(rb"[^\r\n]+")
-
-
-@dataclass(frozen=True)
-class CharacterScore:
-    """How surprised the model is by one character."""
-
-    text: str
-    bits: float
-    guess: str
-    guess_probability: float
 
 
 class Engine:
@@ -168,60 +150,13 @@ class Engine:
 
     async def score(self, path: str, text: str, timings: Timings) -> list[CharacterScore]:
         """The bits of every character of a text, read with its own memory."""
-        lengths = memory_lengths(self.runtime.architecture)
-        symbols = np.concatenate((alphabet.encode_path(path), alphabet.encode(text.encode())))
-        own = await asyncio.to_thread(answers, lengths, symbols)
-        return await self._compute.run(self._score(path, text, own, timings), _SCORING)
-
-    def _score(
-        self, path: str, text: str, own: Found, timings: Timings
-    ) -> Generator[Piece, Read, list[CharacterScore]]:
-        timings.queue = perf_counter() - timings.arrived
-        symbols = alphabet.encode(text.encode())
-        bits, guesses, chances = (np.empty(len(symbols)) for _ in range(3))
-        before = alphabet.encode_path(path)
-        expected, state = yield Piece(
-            before[:, None], self.runtime.initial_state(), _memories(own[: len(before)])
-        )
-        own = own[len(before) :]
-        last = expected[-1:, 0]
-        for start in range(0, len(symbols), BLOCK):
-            piece = symbols[start : start + BLOCK]
-            found = _memories(own[start : start + BLOCK])
-            after, state = yield Piece(piece[:, None], state, found)
-            log_probs = np.concatenate((last, after[:-1, 0]))
-            at = slice(start, start + len(piece))
-            bits[at] = -log_probs[np.arange(len(piece)), piece] / np.log(2)
-            guesses[at] = log_probs.argmax(axis=1)
-            chances[at] = np.exp(log_probs.max(axis=1))
-            last = after[-1:, 0]
-        timings.read = perf_counter() - timings.arrived - timings.queue
-        timings.read_bytes = len(symbols)
-        return _by_character(text, bits, guesses, chances)
+        work = score(self.runtime, path, text.encode(), timings)
+        return await self._compute.run(work, _SCORING)
 
 
 def _session(document: Document) -> tuple[str, str]:
     """Whose work it is, for its turn: an editor's or, where no workspace is named, a text's."""
     return (document.workspace, "") if document.workspace else ("", document.path)
-
-
-def _memories(own: Found) -> Memories:
-    """What a text's own memory answers, (time, lengths)."""
-    return Memories(file=Answers(own[:, None]))
-
-
-def _by_character(
-    text: str, bits: Floats, guesses: Floats, chances: Floats
-) -> list[CharacterScore]:
-    scores: list[CharacterScore] = []
-    at = 0
-    for character in text:
-        length = len(character.encode())
-        guess = chr(int(guesses[at])) if guesses[at] < 0x80 else ""
-        total = float(bits[at : at + length].sum())
-        scores.append(CharacterScore(character, total, guess, float(chances[at])))
-        at += length
-    return scores
 
 
 def _progress(document: Document, until: Until) -> Progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from foretype_server.documents import Timings
 from foretype_server.engine import Engine
 from foretype_server.errors import NotFound, SwitchedOff
 from foretype_server.heads import Heads
+from foretype_server.scoring import CharacterScore
 from foretype_server.search import Character
 from foretype_server.served import Loader, Served
 
@@ -98,10 +99,19 @@ class CompletionService(completion_pb2_grpc.CompletionServicer):
             path, text = requests.scored(request)
             scores = await engine.score(path, text, timings)
             return pb.ScoreResponse(
-                characters=[pb.CharacterScore(**vars(score)) for score in scores],
+                characters=await _characters(scores),
                 model=_version(engine),
                 timings=_timings(timings),
             )
+
+
+async def _characters(scores: Sequence[CharacterScore]) -> list[pb.CharacterScore]:
+    """Made some at a time: of a long text they take a while, and others wait for the loop."""
+    made: list[pb.CharacterScore] = []
+    for start in range(0, len(scores), 1000):
+        made += [pb.CharacterScore(**vars(score)) for score in scores[start : start + 1000]]
+        await asyncio.sleep(0)
+    return made
 
 
 def _event(item: Character | Stop, engine: Engine, timings: Timings) -> pb.StreamResponse:

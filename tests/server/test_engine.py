@@ -14,12 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foretype_models import alphabet, bundle, memory
+from foretype_models import alphabet, bundle
 from foretype_models.inputs import NO_MEMORIES, Contexts, Found, Memories
 from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import compute as compute_module
-from foretype_server import requests
 from foretype_server.candidates import Candidate, Options
 from foretype_server.compute import (
     Compute,
@@ -207,9 +206,21 @@ def test_scores_are_those_of_the_network(engine: Engine, runtime: Runtime) -> No
     assert sum(score.bits for score in scores) == pytest.approx(nats / np.log(2), abs=1e-3)
 
 
-def test_the_longest_text_that_may_be_scored_fits_into_a_memory() -> None:
-    control_symbols = 4
-    assert requests.MAX_PATH + requests.MAX_SCORED + control_symbols <= memory.MAX_SYMBOLS
+async def test_scores_keep_nobody_waiting_and_are_refused_like_all_else(
+    runtime: Runtime,
+) -> None:
+    engine = Engine(runtime, capacity=2)
+    try:
+        text = "int größe = 0; // 漢字\n" * 400
+        scoring = [asyncio.create_task(engine.score(PATH, text, Timings())) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert engine.under_way == 2
+        with pytest.raises(Overloaded):
+            await engine.score(PATH, text, Timings())
+        for scores in await asyncio.gather(*scoring):
+            assert "".join(score.text for score in scores) == text
+    finally:
+        engine.close()
 
 
 class _Endless:

@@ -635,7 +635,7 @@ class ScoreRequest(_message.Message):
     path: _builtins.str
     """Relative to the workspace, as in Document."""
     text: _builtins.str
-    """The text of the file. At most 1 MiB."""
+    """The text of the file. At most 256 KiB."""
     def __init__(
         self,
         *,
