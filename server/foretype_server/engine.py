@@ -34,6 +34,8 @@ CAPACITY = 64  # requests under way
 _SCORING = "scoring"
 """The session of all who ask for scores: nobody waits for these while typing."""
 
+_HOUSEKEEPING = "housekeeping"
+
 _LINE = re.compile(rb"[^\r\n]+")
 
 
@@ -94,6 +96,15 @@ class Engine:
     async def read(self, document: Document) -> int:
         """Has a document's prefix read in the background; how many bytes of it are left."""
         return await self._compute.run(self._reader.read_later(document), _session(document))
+
+    async def let_go(self) -> None:
+        """Of what is held of memories that know what was forgotten since."""
+
+        def work() -> Generator[Piece, Read, None]:
+            yield from ()
+            self._reader.let_go()
+
+        await self._compute.run(work(), _HOUSEKEEPING)
 
     async def complete(
         self, document: Document, limits: Limits, timings: Timings

@@ -26,6 +26,8 @@ MAX_OPENED = 2**18
 """Bytes of texts that were opened and wait to be read, and of any of these; the oldest leave.
 What is read takes some 80 times as much, and is not to drive out what is in use."""
 MAX_WAITING = 16  # texts to be read in the background, and as many ahead; the oldest leave
+MAX_HELD = 4
+"""Generations of projects' memories that texts may rest on while they are read with a newer one."""
 
 
 @dataclass
@@ -73,6 +75,7 @@ class Reader:
         # The memory that a file was last read with, and the one it is being read with.
         self._used: OrderedDict[tuple[str, str], Project | None] = OrderedDict()
         self._next: OrderedDict[tuple[str, str], Project | None] = OrderedDict()
+        self._changes = 0  # of the memories, when those that are held were last looked through
 
     def read(
         self, document: Document, whole: bool, timings: Timings
@@ -168,6 +171,7 @@ class Reader:
         A memory that is being read with in the background is read to the end, however often
         there is a newer one meanwhile.
         """
+        self.let_go()
         key = document.workspace, document.path
         self._waiting.pop(key, None)
         self._expected.pop(key, None)
@@ -185,6 +189,27 @@ class Reader:
             end = document.prefix[_near(document.prefix) :]
             return self._known(replace(document, prefix=end), newest, is_end=True)
         return reading
+
+    def let_go(self) -> None:
+        """Of memories that know what was forgotten since, and of those that texts rested on
+        longest ago: each may take tens of megabytes."""
+        if self._changes == self._workspaces.changes:
+            return
+        self._changes = self._workspaces.changes
+        newest_first = {
+            project.generation: None
+            for held in (self._next, self._used)
+            for project in reversed(held.values())
+            if project is not None
+        }
+        kept = list(newest_first)[:MAX_HELD]
+        for held in (self._used, self._next):
+            for key, project in list(held.items()):
+                if project is None:
+                    continue
+                newest = self._workspaces.project(*key)
+                if project.generation not in kept or _is_outdated(project, newest):
+                    del held[key]
 
     def _known(self, document: Document, project: Project | None, is_end: bool = False) -> _Reading:
         """How far a document's prefix is known."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from foretype_server import requests, workspaces
 from foretype_server.candidates import Candidate, Stop
 from foretype_server.documents import Timings
 from foretype_server.engine import Engine
-from foretype_server.errors import NotFound, SwitchedOff
+from foretype_server.errors import NotFound, Overloaded, SwitchedOff
 from foretype_server.heads import Heads
 from foretype_server.scoring import CharacterScore
 from foretype_server.search import Character
@@ -214,6 +214,8 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
     ) -> workspace_pb2.ForgetResponse:
         name, paths = requests.workspace(request.workspace), list(request.paths)
         status = await self._served.count(lambda them: them.forget(name, paths or None))
+        with self._served.engine() as engine, suppress(Overloaded):  # the next request does it
+            await engine.let_go()
         return workspace_pb2.ForgetResponse(memory=self._memory(status))
 
     async def Status(

@@ -284,7 +284,7 @@ class Workspaces:
         self._counting = threading.Lock()  # one at a time: it takes memory and a core
         self._lock = threading.Lock()  # of what follows, and never held for long
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._generations = 0
+        self._generations = self._changes = 0
 
     def remember(self, name: str, documents: Mapping[str, bytes]) -> Status:
         """Returns once the files are in the memory. What is read meanwhile is read with the
@@ -307,6 +307,7 @@ class Workspaces:
                 self._renew(name, entry, forgotten=True)
             if paths is None or not entry.status.files:
                 with self._lock:
+                    self._changes += 1
                     del self._entries[name]
                 return _NOTHING
             return entry.status
@@ -323,6 +324,11 @@ class Workspaces:
             for name, entry in entries:
                 others._renew(name, _Entry(entry.workspace.counted_for(lengths)))
         return others
+
+    @property
+    def changes(self) -> int:
+        """Grows with every change of any memory."""
+        return self._changes
 
     def status(self, name: str) -> Status:
         with self._lock:
@@ -356,6 +362,7 @@ class Workspaces:
     def _renew(self, name: str, entry: _Entry, forgotten: bool = False) -> None:
         with self._lock:
             self._generations += 1
+            self._changes += 1
             entry.generation = self._generations
             entry.tables, entry.status = entry.workspace.tables, entry.workspace.status
             if forgotten:

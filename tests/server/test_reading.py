@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +16,10 @@ from foretype_models.runtime import Runtime
 from foretype_server import reading, recall
 from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
-from foretype_server.reading import MAX_WAITING, NEAR, Reader
+from foretype_server.reading import MAX_HELD, MAX_WAITING, NEAR, Reader
 from foretype_server.recall import memory_lengths
 from foretype_server.states import BLOCK, Snapshot
-from foretype_server.workspaces import Workspaces
+from foretype_server.workspaces import Table, Workspaces
 from tests.server.work import read_in_background
 
 LINE = b"        this.habitat = habitat;\n"
@@ -297,6 +299,25 @@ def test_what_was_forgotten_answers_no_more(runtime: Runtime) -> None:
     assert _read(reader, COLD)[1].context_bytes < len(COLD.prefix)
     workspaces.forget("w", None)
     assert _read(reader, COLD)[1].context_bytes < len(COLD.prefix)
+
+
+def test_memories_before_are_held_for_few_texts_and_not_when_something_was_forgotten(
+    runtime: Runtime,
+) -> None:
+    """However many texts are read and however often their project changes."""
+    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    reader = _new(runtime, workspaces)
+    tables: list[weakref.ref[Table]] = []
+    for number in range(10):
+        workspaces.remember("w", {f"{number}.java": LINE})
+        _read(reader, Document("w", f"New{number}.java", LINE, b""))
+        tables.append(weakref.ref(workspaces._entries["w"].tables[-1]))  # pyright: ignore[reportPrivateUsage]
+    gc.collect()
+    assert 1 < sum(table() is not None for table in tables) <= 1 + MAX_HELD
+    workspaces.forget("w", ["0.java"])
+    reader.let_go()
+    gc.collect()
+    assert not any(table() is not None for table in tables)
 
 
 def test_what_is_remembered_of_a_long_text_does_not_depend_on_how_it_was_read(
