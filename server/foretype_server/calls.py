@@ -143,7 +143,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             yield asyncio.get_running_loop().time() + MAX_SECONDS
         except (asyncio.CancelledError, GeneratorExit) as error:  # the latter while one is sent
             if isinstance(error, GeneratorExit) or _is_cancelled():
-                call.code = grpc.StatusCode.CANCELLED
+                call.code = _given_up(context)
                 raise
             failed = Status(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
         except TimeoutError:
@@ -165,6 +165,14 @@ class Interceptor(grpc.aio.ServerInterceptor):
             call.timings = response.timings
         for observer in self._observers:
             observer.has_sent(call)
+
+
+def _given_up(context: Context) -> grpc.StatusCode:
+    """How a call ended whose caller waits no longer: at its deadline, or before."""
+    left = context.time_remaining()
+    # The caller's clock began earlier, by the way here.
+    is_over = left is not None and left < 0.01
+    return grpc.StatusCode.DEADLINE_EXCEEDED if is_over else grpc.StatusCode.CANCELLED
 
 
 def _is_cancelled() -> bool:

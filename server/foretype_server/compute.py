@@ -42,6 +42,11 @@ THREADS = min(2, _cores())
 MAX_TOGETHER = 256
 """Symbols that one run reads at most of several pieces: what is new waits until it is over."""
 
+LEFT_TO_OTHERS = 4
+"""A session may have all but this part of the places, however much it asks for."""
+BACKGROUND_SHARE = 8
+"""The background has this part of a thread's time where jobs leave it none."""
+
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -121,10 +126,12 @@ class _Released:
 
 
 class Compute:
-    """Threads for all computing. `capacity` bounds how many jobs are under way.
+    """Threads for all computing. `capacity` bounds how many jobs are under way, of which those of
+    one session leave some for others.
 
     A thread that finds none, or all of them taken, does a piece of `background` work at a time,
-    until there is none left; jobs alone give it something to do.
+    until there is none left; jobs alone give it something to do. However many there are, that has
+    its share of the time.
     """
 
     def __init__(
@@ -139,6 +146,7 @@ class Compute:
         self._capacity = capacity
         self._background = background
         self._in_background = False  # whether a thread is at that
+        self._background_at = 0.0  # when it has a turn before jobs
         self._jobs: list[_Job[Any]] = []
         self._seconds: dict[Hashable, float] = {}  # used by the sessions of these
         self._clock = 0.0  # what the session that was last next had used
@@ -202,6 +210,9 @@ class Compute:
         with self._changed:
             if self._under_way() >= self._capacity:
                 raise Overloaded(f"{self._capacity} requests are under way; try again")
+            own = sum(j.session == job.session and not j.result.done() for j in self._jobs)
+            if own >= self._capacity - self._capacity // LEFT_TO_OTHERS:
+                raise Overloaded(f"{own} requests of this workspace are under way; try again")
             self._seconds.setdefault(job.session, self._clock)
             others = (other.seconds for other in self._jobs if other.session == job.session)
             job.seconds = min(others, default=0.0)
@@ -226,17 +237,20 @@ class Compute:
     def _goes_on(self) -> bool:
         """Does what is next; whether there was anything."""
         with self._computing:
+            if time.perf_counter() >= self._background_at and self._some_background():
+                return True
             if jobs := self._next():
                 self._advance(jobs)
                 return True
-            return not self._closed and self._some_background()
+            return self._some_background()
 
     def _some_background(self) -> bool:
         """A piece of the background's work; whether there may be more. What fails ends no
         thread."""
-        if self._in_background:
+        if self._in_background or self._closed:
             return False
         self._in_background = True
+        began = time.perf_counter()
         try:
             work = self._background()
             if work is None:
@@ -250,6 +264,8 @@ class Compute:
             _log.exception("work in the background failed")
         finally:
             self._in_background = False
+            now = time.perf_counter()
+            self._background_at = now + (BACKGROUND_SHARE - 1) * (now - began)
         return True
 
     def _free(self) -> list[_Job[Any]]:

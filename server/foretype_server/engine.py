@@ -132,8 +132,12 @@ class Engine:
             start = yield from self._reader.read(document, limits.whole_prefix, timings)
             cursor = self._cursor(start, document, limits.until)
             work = search.stream(cursor, limits.options)
-            found = yield from _timed(timings, work)
+            told: list[Character | Stop] = []
+            found = yield from _timed(timings, _noted(work, told))
             self._observer.has_answered(timings)
+            streamed = "".join(item.text for item in told if isinstance(item, Character))
+            if streamed:
+                self._reader.expect(document, streamed.encode())
             return found
 
         return self._compute.stream(work(), _session(document))
@@ -175,6 +179,21 @@ def _progress(document: Document, until: Until) -> Progress:
     line = _LINE.match(document.suffix)
     last = document.prefix[-1:] or b"\n"
     return Progress(until=until, after_cursor=line[0] if line else b"", last=last[0])
+
+
+def _noted(
+    stream: Generator[Piece | list[Y], Read, list[Y]], told: list[Y]
+) -> Generator[Piece | list[Y], Read, list[Y]]:
+    """The same stream; `told` gets all items that it tells."""
+    event = next(stream)
+    try:
+        while True:
+            if not isinstance(event, Piece):
+                told += event
+            event = stream.send((yield event))
+    except StopIteration as end:
+        told += end.value
+        return end.value
 
 
 def _timed(timings: Timings, search: Generator[Y, Read, T]) -> Generator[Y, Read, T]:

@@ -20,8 +20,9 @@ T = TypeVar("T")
 
 NEAR = 2048
 """Bytes: where more than twice as many are new, an answer need not wait for them all."""
-AHEAD = 128
-"""Bytes: so much is read ahead of what is accepted, and appended to the file's memory."""
+AHEAD = 256
+"""Bytes: so much is read ahead of what is accepted, and appended to the file's memory; more than
+a suggestion has unless that was asked for."""
 MAX_OPENED = 2**18
 """Bytes of texts that were opened and wait to be read, and of any of these; the oldest leave.
 What is read takes some 80 times as much, and is not to drive out what is in use."""

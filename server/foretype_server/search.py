@@ -272,6 +272,7 @@ def stream(
     Between them come the pieces that are to be read, as from `search`.
 
     With a bound on confidence a character is decided when its token is; without one at once.
+    White space waits for what follows it: alone it is nothing, as in `search`.
     """
     greedy = _Greedy(cursor, replace(options, candidates=1))
 
@@ -291,6 +292,9 @@ def stream(
 
 
 def _characters(candidate: Candidate) -> list[Character | Stop]:
+    """Those of a candidate, if they are more than white space."""
+    if not candidate.text.strip():
+        return []
     return [Character(t, p) for t, p in zip(candidate.text, candidate.confidences, strict=True)]
 
 

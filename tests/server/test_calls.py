@@ -139,6 +139,20 @@ async def test_no_call_takes_longer_than_the_server_allows(
     assert ended.codes == [grpc.StatusCode.DEADLINE_EXCEEDED] * 2
 
 
+async def test_a_callers_own_deadline_is_told_from_giving_up(
+    answered: tuple[AsyncClient, _Ended],
+) -> None:
+    client, ended = answered
+    with pytest.raises(DeadlineExceeded):
+        await client.complete(DOCUMENT, timeout=0.2)
+    given_up = asyncio.create_task(client.complete(DOCUMENT, timeout=20))
+    await asyncio.sleep(0.2)
+    given_up.cancel()
+    while len(ended.codes) < 2:
+        await asyncio.sleep(0.01)
+    assert ended.codes == [grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED]
+
+
 async def test_who_reads_slowly_is_told_so_too(
     answered: tuple[AsyncClient, _Ended], monkeypatch: pytest.MonkeyPatch
 ) -> None:

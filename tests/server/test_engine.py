@@ -170,6 +170,25 @@ def test_a_stream_says_what_complete_says(engine: Engine) -> None:
     assert asyncio.run(streamed()) == (found.text, found.stop)
 
 
+def test_what_was_streamed_is_read_ahead(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected: list[bytes] = []
+
+    def expect(document: Document, suggested: bytes) -> None:
+        expected.append(suggested)
+
+    monkeypatch.setattr(engine._reader, "expect", expect)  # pyright: ignore[reportPrivateUsage]
+    document = _document(TEXT[: TEXT.index(" in the zoo")])
+    limits = Limits("line", Options(1, 200, 0.0))
+
+    async def streamed() -> str:
+        items = [item async for item in engine.stream(document, limits, Timings())]
+        return "".join(item.text for item in items if isinstance(item, Character))
+
+    text = asyncio.run(streamed())
+    assert text
+    assert expected == [text.encode()]
+
+
 def test_names_are_known_from_the_document_and_its_workspace(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,7 +464,45 @@ async def test_who_cannot_be_read_fails_alone(runtime: Runtime) -> None:
     compute.close()
 
 
-async def test_the_background_has_its_turn_when_there_is_no_job(runtime: Runtime) -> None:
+async def test_no_session_takes_all_places(runtime: Runtime) -> None:
+    compute, works = Compute(runtime, capacity=8), [_Endless(runtime) for _ in range(8)]
+    tasks = [asyncio.create_task(compute.run(work.work(), "one")) for work in works[:6]]
+    for work in works[:6]:
+        await _until(work.started)
+    with pytest.raises(Overloaded, match="6 requests of this workspace are under way"):
+        await compute.run(works[6].work(), "one")
+    tasks.append(asyncio.create_task(compute.run(works[7].work(), "another")))
+    await _until(works[7].started)
+    for task in tasks:
+        task.cancel()
+    await asyncio.to_thread(compute.close)
+
+
+async def test_the_background_has_its_share_however_much_there_is_to_do(runtime: Runtime) -> None:
+    left, done = 40, threading.Event()
+
+    def background() -> Generator[Piece, Read, None] | None:
+        return reads() if left else None
+
+    def reads() -> Generator[Piece, Read, None]:
+        nonlocal left
+        yield Piece(np.zeros((1, 1), np.int64), runtime.initial_state())
+        left -= 1
+        if not left:
+            done.set()
+
+    compute, works = Compute(runtime, 8, background), [_Endless(runtime) for _ in range(4)]
+    tasks = [asyncio.create_task(compute.run(work.work(), work)) for work in works]
+    await _until(done)
+    assert not any(task.done() for task in tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.to_thread(compute.close)
+
+
+async def test_the_background_goes_on_when_there_is_no_job_and_fails_for_none(
+    runtime: Runtime,
+) -> None:
     turns, read = list[str](), threading.Event()
 
     def fails() -> Generator[Piece, Read, None]:
@@ -462,7 +519,6 @@ async def test_the_background_has_its_turn_when_there_is_no_job(runtime: Runtime
     compute, endless = Compute(runtime, 1, lambda: left.pop() if left else None), _Endless(runtime)
     task = asyncio.create_task(compute.run(endless.work(), object()))
     await _until(endless.started)
-    assert not turns
     task.cancel()
     await _until(read)
     assert turns == ["fails", "read"]

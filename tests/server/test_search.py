@@ -138,6 +138,17 @@ def test_a_stream_is_the_single_candidate_character_by_character(runtime: Runtim
     assert len(parts) >= len(candidate.text)  # as they are decided, not at the end
 
 
+def test_white_space_alone_is_no_suggestion_and_is_not_streamed(runtime: Runtime) -> None:
+    prefix = PREFIX + " in the zoo.\n"
+    options = Options(1, 1, 0.0)
+    cursor = Cursor(after(runtime, prefix), Progress("line", b"", last=ord("\n")))
+    [blank] = alone(runtime, search._found(cursor, options))  # pyright: ignore[reportPrivateUsage]
+    assert blank.text == " "
+    assert alone(runtime, search.search(cursor, options)) == []
+    _, parts, rest = followed(runtime, search.stream(cursor, options))
+    assert [item for part in [*parts, rest] for item in part] == ["length"]
+
+
 def test_it_is_cut_at_the_end_of_a_token_before_it_becomes_unsure(runtime: Runtime) -> None:
     [sure] = _search(runtime, until="block", length=120, confidence=0.5)
     [whole] = _search(runtime, until="block", length=120)
