@@ -22,7 +22,10 @@ _UNTIL = {
     "block": pb.BOUNDARY_BLOCK,
 }
 _MAX_BYTES = 2000
-_REMEMBER_SECONDS = 120.0
+_REMEMBER_SECONDS = _ANSWER_SECONDS = 120.0
+MAX_FILE_BYTES = 16 * 2**20
+NEAR = 2**16
+"""Code points before the cursor that are read of a long file, in a few seconds, and after it."""
 
 
 class InputError(ForetypeError):
@@ -80,9 +83,21 @@ def connection(server: str | None, model: str) -> Generator[Client]:
 
 
 def remember(client: Client, document: Document, file: Path, root: Path) -> None:
-    """Has the files of a document's project remembered, those of the same language."""
+    """Has the files of a document's project remembered, those of the same language. Says where
+    some are not."""
     files = project.read(root, file.suffix, without=file)
-    client.remember(document.workspace, files.texts, timeout=_REMEMBER_SECONDS)
+    if files.problem:
+        _note(f"no other file of {root} is remembered: {files.problem}")
+    memory = client.remember(document.workspace, files.texts, timeout=_REMEMBER_SECONDS)
+    if left_out := files.left_out + memory.left_out:
+        _note(
+            f"{left_out} {file.suffix} files of {root} are not remembered: links, binary or"
+            " too large, or beyond what one memory holds"
+        )
+
+
+def _note(text: str) -> None:
+    print(f"foretype: {text}", file=sys.stderr)
 
 
 def read_document(
@@ -91,6 +106,10 @@ def read_document(
     """The file as a document with its cursor at a position, in the project at `root` if in
     any. Raises InputError."""
     try:
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file} is not a file")
+        if (size := file.stat().st_size) > MAX_FILE_BYTES:
+            raise InputError(f"{file} has {size} bytes; at most {MAX_FILE_BYTES} are allowed")
         text = file.read_bytes().decode()
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from error
@@ -100,9 +119,15 @@ def read_document(
     return Document(
         path=_path(file, root or Path.cwd()),
         workspace=str(root or ""),
-        prefix=text[:cursor],
-        suffix=text[cursor:],
+        prefix=_end_of(text[:cursor]),
+        suffix=text[cursor : cursor + NEAR],
     )
+
+
+def _end_of(prefix: str) -> str:
+    """The last of its lines that are near, or as much of a longer one."""
+    near = prefix[-NEAR:]
+    return near if near == prefix else near[near.find("\n") + 1 :]
 
 
 def _path(file: Path, root: Path) -> str:
@@ -138,7 +163,7 @@ def _limits(options: Options) -> Limits:
 
 def _complete(client: Client, document: Document, options: Options) -> None:
     began = time.perf_counter()
-    response = client.complete(document, _limits(options))
+    response = client.complete(document, _limits(options), _ANSWER_SECONDS)
     candidates = [_as_json(candidate) for candidate in response.candidates]
     for _ in range(options.lines - 1):
         if not candidates or candidates[0]["stop"] != "boundary":
@@ -174,7 +199,7 @@ def _lengthen(
     after = Document(
         path=document.path, workspace=document.workspace, prefix=prefix, suffix=document.suffix
     )
-    found = client.complete(after, _limits(options)).candidates
+    found = client.complete(after, _limits(options), _ANSWER_SECONDS).candidates
     # A line that the model leaves empty is no candidate, and a line all the same.
     following = found[0] if found else pb.Candidate(stop=pb.STOP_BOUNDARY)
     if len(candidate["text"]) + len(following.text) > _MAX_BYTES:
@@ -201,7 +226,7 @@ def _stream(client: Client, document: Document, options: Options) -> None:
             print(flush=True)
             document.prefix += "\n"
         ended_at_boundary = False
-        for response in client.stream(document, _limits(options)):
+        for response in client.stream(document, _limits(options), _ANSWER_SECONDS):
             document.prefix += response.character.text
             sys.stdout.write(response.character.text)
             sys.stdout.flush()

@@ -111,6 +111,7 @@ class Adapter(LanguageServer):
         self._shown: dict[tuple[str, Kind], Suggestions] = {}
         self._sees_deletions = False  # of any file, where the editor can tell
         self._changes = 0  # of folders' memories
+        self._remembered: dict[str, int] = {}  # versions of documents, as they were last told
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
         self._background, self._forgetting = Tasks(), Tasks()
         self._reading: dict[str, asyncio.Task[None]] = {}  # of open documents
@@ -306,7 +307,14 @@ class Adapter(LanguageServer):
         """Has the document remembered as it is now."""
         document = self.documents.get(uri)
         if document and self._projects and self._remembers(document):
+            self._remembered[uri] = document.version
             self._projects.saved(document, self._folders())
+
+    def _turned_to(self, uri: str) -> None:
+        """Has the others remembered as they are now: what is not saved yet counts too."""
+        for other, document in self.documents.items():
+            if other != uri and self._remembered.get(other) != document.version:
+                self.saved(other)
 
     def files_changed(self, uris: list[str]) -> None:
         """Has files remembered as they are now, and those forgotten that are gone."""
@@ -350,6 +358,7 @@ class Adapter(LanguageServer):
     def forget(self, uri: str) -> None:
         """Drops what belongs to a document that was closed."""
         self._stop_reading(uri)
+        self._remembered.pop(uri, None)
         for key in [key for key in self._shown if key[0] == uri]:
             del self._shown[key]
         for key, task in self._under_way.items():
@@ -405,6 +414,7 @@ class Adapter(LanguageServer):
         self, document: Document, prefix: str, suffix: str, until: Until, timeout: float
     ) -> Suggestions:
         assert self._engines is not None
+        self._turned_to(document.uri)
         with suppress(TimeoutError):  # an editor that does not say gets the defaults
             async with asyncio.timeout_at(self._due):
                 await self._settled.wait()

@@ -123,6 +123,9 @@ class Projects:
         if memory is not None:
             self._paths.setdefault(folder, set()).update(files.texts)
             self._documents[folder] = memory.documents
+            if files.problem:
+                self._log(f"foretype: no {suffix} file of {name} is remembered: {files.problem}")
+                return
             left_out = files.left_out + memory.left_out
             more = f"; {left_out} left out" if left_out else ""
             self._log(f"foretype: {len(files.texts)} {suffix} files of {name} are remembered{more}")

@@ -68,10 +68,39 @@ def test_a_stream_prints_the_same(run: Run, java_file: Path, tiny_model: Path) -
     assert " in the zoo." in done.stdout
 
 
+def test_of_a_long_file_the_lines_near_the_cursor_are_read(
+    run: Run, java_file: Path, tiny_model: Path
+) -> None:
+    java_file.write_text("// padding, é\n" * 400_000 + JAVA + "\n */\n" * 200_000)
+    done = run("complete", java_file, "--line", "400006", "--model", tiny_model)
+    assert (done.returncode, done.stdout, done.stderr) == (0, " in the zoo.\n", "")
+
+
+def test_what_is_no_file_or_a_huge_one_is_refused(run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert _refused(run("complete", "pipe")) == "foretype: pipe is not a file\n"
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(200_000_000)
+    assert "huge has 200000000 bytes; at most 16777216 are allowed" in _refused(
+        run("complete", "huge")
+    )
+
+
+def test_what_is_not_remembered_is_said(run: Run, tmp_path: Path, tiny_model: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / "Own.java").write_text("class Own {")
+    (tmp_path / "Link.java").symlink_to("Own.java")
+    own = ("complete", "Own.java", "--model", tiny_model)
+    assert "1 .java files of" in run(*own).stderr
+    assert run(*own, "--no-project").stderr == ""
+    (tmp_path / ".git" / "config").write_text("[nonsense")
+    assert "no other file of" in run(*own).stderr
+
+
 def test_the_other_files_of_the_repository_are_known(
     run: Run, tmp_path: Path, tiny_model: Path
 ) -> None:
-    (tmp_path / ".git").mkdir()
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / "Zoo.java").write_text(40 * "quokkaWombat.platypusEchidna();\n")
     (tmp_path / "Own.java").write_text("quokkaWombat.")
     own = str(tmp_path / "Own.java")

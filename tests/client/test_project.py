@@ -41,8 +41,50 @@ def test_what_is_not_fit_is_left_out_and_counted(
     (tmp_path / "loop").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "G.java")
     files = project.read(tmp_path, ".java")
-    assert list(files.texts) == ["A.java"]
+    assert list(files.texts) == ["F.java"]  # of two that do not fit together the larger leaves
     assert files.left_out == 6
+
+
+def test_of_more_than_fit_the_largest_leave_first_and_then_the_oldest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "MAX_BYTES", 3200)
+    sizes = {"A.java": 90, "B.java": 1500, "C.java": 80}
+    sizes |= {f"{number:02}.java": 90 for number in range(30)}
+    for age, (name, size) in enumerate(sizes.items()):
+        (tmp_path / name).write_text("x" * size)
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    files = project.read(tmp_path, ".java")
+    assert set(sizes) - set(files.texts) == {"B.java"}
+    monkeypatch.setattr(project, "MAX_BYTES", 2950)
+    files = project.read(tmp_path, ".java")
+    assert set(sizes) - set(files.texts) == {"B.java", "29.java", "28.java"}
+    assert files.left_out == 3
+
+
+@pytest.mark.parametrize("broken", ["index", "config"])
+def test_where_git_cannot_say_what_is_ignored_nothing_is_read(tmp_path: Path, broken: str) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    _write(tmp_path, A_java="class A {}", build__B_java="class B {}")
+    (tmp_path / ".gitignore").write_text("build/\n")
+    (tmp_path / ".git" / broken).write_text("[nonsense")
+    files = project.read(tmp_path, ".java")
+    assert not files.texts
+    assert files.problem.startswith("git, which knows what is ignored there, says: ")
+    assert not project.takes(tmp_path, "A.java")
+    assert project.read_again(tmp_path, ["A.java"]) == {}
+
+
+def test_without_git_nothing_is_read_of_a_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, A_java="class A {}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert list(project.read(tmp_path, ".java").texts) == ["A.java"]
+    (tmp_path / ".git").mkdir()
+    files = project.read(tmp_path, ".java")
+    assert not files.texts
+    assert "is not installed" in files.problem
 
 
 def test_in_a_repository_what_git_ignores_is_not_read(tmp_path: Path) -> None:
@@ -98,7 +140,7 @@ def test_code_about_secrets_is_read(name: str) -> None:
 def test_a_saved_file_is_taken_where_it_would_be_read(tmp_path: Path) -> None:
     hidden, repository = tmp_path / "folder", tmp_path / "repository"
     subprocess.run(["git", "init", "-q", repository], check=True)
-    _write(hidden, **{"A_java": "", ".B_java": "", ".git__C_java": ""})
+    _write(hidden, **{"A_java": "", ".B_java": "", ".x__C_java": ""})
     assert [project.takes(hidden, n) for n in ("A.java", ".B.java", ".x/C.java")] == [1, 0, 0]
     _write(repository, A_java="", build__B_java="", build__C_java="", **{"[A]_java": ""})
     (repository / ".gitignore").write_text("build/\nout/\n[[]A[]].java\n")
@@ -144,9 +186,11 @@ def test_a_large_tree_ends_and_reading_can_be_given_up(
     for number in range(20):
         (tmp_path / f"{number:02}.java").write_text("x")
     monkeypatch.setattr(project, "MAX_FILES", 7)
-    assert len(project.read(tmp_path, ".java").texts) == 7
-    (tmp_path / "text.txt").write_text("x")
-    answers = iter([True, True, False])
+    files = project.read(tmp_path, ".java")
+    assert (len(files.texts), files.left_out) == (7, 13)
+    (tmp_path / "00.txt").write_text("x")
+    assert len(project.read(tmp_path, ".txt").texts) == 1
+    answers = iter([True] * 23 + [False] * 2)
     assert len(project.read(tmp_path, ".java", wanted=lambda: next(answers)).texts) == 2
 
 

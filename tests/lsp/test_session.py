@@ -255,6 +255,24 @@ async def test_what_was_found_before_a_file_was_remembered_is_asked_for_again(
     assert fake_server.remembered == [SHORT, SHORT]
 
 
+async def test_what_is_not_saved_yet_counts_in_the_other_documents(
+    editor_with: EditorWith, fake_server: FakeServer, tmp_path: Path
+) -> None:
+    own, other = (tmp_path / name for name in ("Own.java", "Other.java"))
+    for path in (own, other):
+        path.write_text(SHORT)
+    async with editor_with("--server", fake_server.address, folder=tmp_path) as editor:
+        editor.open("class Okapi {}", uri=other.as_uri()).open(SHORT, uri=own.as_uri())
+        await editor.until_logged("2 .java files of")
+        async with asyncio.timeout(30):
+            while "class Okapi {}" not in fake_server.remembered:
+                await editor.inline(0, 5, uri=own.as_uri())
+            told = len(fake_server.remembered)
+            for _ in range(3):
+                await editor.inline(0, 5, uri=own.as_uri())
+    assert len(fake_server.remembered) == told
+
+
 async def test_closing_the_document_gives_its_requests_up(
     editor: Editor, fake_server: FakeServer
 ) -> None:
