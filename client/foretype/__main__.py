@@ -22,7 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 models_app = typer.Typer(
-    help="Lists, shows, installs and removes models; has a server load one.", no_args_is_help=True
+    help="Lists, shows, packs, installs and removes models; has a server load one.",
+    no_args_is_help=True,
 )
 app.add_typer(models_app, name="models")
 
@@ -318,6 +319,17 @@ def models_show(name: Annotated[str, typer.Argument(help="A model's name or path
     from foretype import bundles
 
     bundles.show(name)
+
+
+@models_app.command("pack")
+def models_pack(
+    name: Annotated[str, typer.Argument(help="A model's name or path.")],
+    path: Annotated[Path, typer.Argument(help="The zip file to write.")],
+) -> None:
+    """Writes a model as one zip file, to pass it on."""
+    from foretype import bundles
+
+    bundles.pack(name, path)
 
 
 @models_app.command("install")

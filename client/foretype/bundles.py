@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from foretype_models import registry
+from foretype_models import bundle, registry
 from foretype_models.bundle import BundleError
 
 
@@ -70,6 +70,12 @@ def show(name: str) -> None:
     """Prints the description of a bundle, once it was checked. Raises BundleError."""
     checked = registry.load(name)
     print(json.dumps(checked.description_json(), indent=2, ensure_ascii=False))
+
+
+def pack(name: str, path: Path) -> None:
+    """Writes a checked bundle as one file. Raises BundleError."""
+    bundle.pack(registry.load(name), path)
+    print(f"{path} is {name}; on another machine: foretype models install {path.name}")
 
 
 def install(path: Path, name: str | None, server: str | None) -> None:

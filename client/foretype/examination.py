@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from foretype.client import Client, Document, ForetypeError
+
+if TYPE_CHECKING:
+    from foretype_models.runtime import Runtime
 
 _EXAMPLE = (
     "package org.example;\n\n/**\n * Counts words.\n */\npublic class WordCount {\n\n"
@@ -60,6 +64,7 @@ def _examine(model: str) -> list[Finding]:
         _check("model", lambda: _model(model)),
     ]
     if findings[-1].ok:
+        findings.append(_check("precision", lambda: _precision(model)))
         findings.append(_check("engine", lambda: _engine(model)))
     return findings
 
@@ -98,6 +103,36 @@ def _model(model: str) -> str:
         f"{description.name} {description.version}, {description.parameters:,} parameters;"
         f" hashes and self-test right in {' and '.join(tested)}"
     )
+
+
+def _precision(model: str) -> str:
+    """Which network is used, and why: what each costs."""
+    from foretype_models import registry
+    from foretype_models.bundle import INT8_LOSS
+    from foretype_models.runtime import Runtime
+
+    bundle = registry.load(model)
+    chosen = bundle.choose_precision()
+    took = {p: _step(Runtime(bundle, p, self_test=False)) for p in bundle.precisions}
+    steps = ", ".join(f"{p} {milliseconds:.2f} ms" for p, milliseconds in took.items())
+    if "int8" not in took:
+        return f"fp32 is used: the model has no int8 network; a step takes {steps}"
+    loss = f"{bundle.int8_loss:.4f} bits per character, where less than {INT8_LOSS} may be lost"
+    fastest = min(took, key=lambda p: took[p])
+    hint = "" if fastest == chosen else f"; --precision {fastest} would be faster here"
+    return f"{chosen} is used: int8 loses {loss}; a step of the network takes {steps}{hint}"
+
+
+def _step(runtime: Runtime) -> float:
+    """The milliseconds of a byte, the median of some."""
+    import numpy as np
+
+    byte, state, times = np.array([[ord("a")]]), runtime.initial_state(), list[float]()
+    for _ in range(60):
+        began = time.perf_counter()
+        state = runtime.run(byte, state).state
+        times.append(time.perf_counter() - began)
+    return sorted(times)[len(times) // 2] * 1e3
 
 
 def _engine(model: str) -> str:

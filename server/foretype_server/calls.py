@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import grpc
 
@@ -169,7 +169,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
 def _given_up(context: Context) -> grpc.StatusCode:
     """How a call ended whose caller waits no longer: at its deadline, or before."""
-    left = context.time_remaining()
+    left = cast("float | None", context.time_remaining())
     # The caller's clock began earlier, by the way here.
     is_over = left is not None and left < 0.01
     return grpc.StatusCode.DEADLINE_EXCEEDED if is_over else grpc.StatusCode.CANCELLED

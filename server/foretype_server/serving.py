@@ -110,7 +110,7 @@ class Server:
 
 def _bind(server: grpc.aio.Server, listen: str) -> str:
     path = listen.removeprefix("unix:")
-    if path != listen:
+    if path and path != listen:
         return _bind_socket(server, Path(path))
     host, _ = _loopback(listen, "unix:PATH or HOST:PORT")
     try:

@@ -179,7 +179,7 @@ def test_the_version(run: Run) -> None:
 
 def test_models_come_and_go(run: Run, java_file: Path, tiny_model: Path, tmp_path: Path) -> None:
     zipped = tmp_path / "tiny.zip"
-    bundle.pack(bundle.load(tiny_model), zipped)
+    assert "foretype models install tiny.zip" in run("models", "pack", tiny_model, zipped).stdout
     assert "installed zoo" in run("models", "install", zipped, "--name", "zoo").stdout
     listed = json.loads(run("models", "list", "--json").stdout)["models"]
     installed = {model["name"]: model for model in listed}["zoo"]
@@ -237,9 +237,10 @@ def test_a_damaged_bundle_is_not_installed(run: Run, tiny_model: Path, tmp_path:
 
 def test_the_doctor_finds_everything_well(run: Run, tiny_model: Path) -> None:
     done = run("doctor", "--model", tiny_model, "--json")
+    assert "is used: " in done.stdout
     assert done.returncode == 0, done.stdout
     findings = {f["check"]: f for f in json.loads(done.stdout)["findings"]}
-    assert set(findings) == {"machine", "packages", "training", "model", "engine"}
+    assert set(findings) == {"machine", "packages", "training", "model", "precision", "engine"}
     assert "self-test right in fp32 and int8" in findings["model"]["seen"]
 
 

@@ -10,6 +10,7 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -399,6 +400,24 @@ def test_a_zip_with_a_damaged_member(packed: Path, tmp_path: Path) -> None:
     data[2000] ^= 0xFF
     (tmp_path / "bad.zip").write_bytes(data)
     assert _refusal(tmp_path / "bad.zip") == "it is a damaged zip file"
+
+
+def test_a_zip_of_the_folder_itself(copy: Path, tmp_path: Path) -> None:
+    shutil.make_archive(str(tmp_path / "whole"), "zip", copy.parent, copy.name)
+    assert bundle.load(tmp_path / "whole.zip") == bundle.load(copy)
+
+
+def test_int8_is_the_choice_where_it_costs_little(tiny_model: Path) -> None:
+    loaded = bundle.load(tiny_model)
+
+    def choice(bpc: object, wanted: str = "auto") -> str:
+        described = replace(loaded.description, quality={"bpc": bpc})
+        return replace(loaded, description=described).choose_precision(wanted)
+
+    assert choice({"fp32": 1.0, "int8": 1.0049}) == "int8"
+    assert choice({"fp32": 1.0, "int8": 1.0051}) == "fp32"
+    assert choice({"fp32": 1.0, "int8": 1.0051}, "int8") == "int8"
+    assert choice("nonsense") == choice({}) == "int8"
 
 
 def test_a_zip_of_something_else(tmp_path: Path) -> None:

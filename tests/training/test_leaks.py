@@ -60,6 +60,36 @@ def test_passwords_and_random_strings_in_code_are_found(line: str) -> None:
     assert list(secrets("A.java", _class("int a;", line)).values()) == [[3]]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'source.setPassword("tR0ub4dor&3x");',
+        'builder.withPassword( "tR0ub4dor3x9LkQ" )',
+        'settings.put("db.password", "tR0ub4dor3x9LkQ");',
+        '<property name="password" value="tR0ub4dor3x9LkQ"/>',
+        "<password>tR0ub4dor3x9LkQ</password>",
+        f'header("Authorization: Bearer {_drawn(string.hexdigits, 40)}");',
+    ],
+)
+def test_passwords_that_are_handed_on_are_found(line: str) -> None:
+    assert secrets("A.java", _class("int a;", line)) == {"Password or Token": [3]}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'source.setPassword("password");',
+        "source.setPassword(password1);",
+        'settings.put("password", System.getenv("DB_PASSWORD_2"));',
+        '<property name="password" value="${db.password2}"/>',
+        "<password>secret</password>",
+        'map.put("key", "value1234");',
+    ],
+)
+def test_names_and_stand_ins_are_none(line: str) -> None:
+    assert not secrets("A.java", _class(line))
+
+
 def test_in_settings_a_password_needs_no_quotes() -> None:
     assert secrets("db.properties", b"user = root\npassword = hunter2\n")
     assert not secrets("A.java", _class("this.password = password;"))

@@ -147,7 +147,9 @@ def with_pointer(
         version=_version(files[WEIGHTS], bundle.ngrams(), files[POINTER]),
         training={**description.training, "pointer": dict(facts)},
     )
-    quality = {**description.quality, "pointer": measured}
+    # How it compared with its base was measured with another pointer.
+    known = {name: found for name, found in description.quality.items() if name != "comparison"}
+    quality = {**known, "pointer": measured}
     return _finished(Bundle(description, files), quality, bundle.precisions)
 
 

@@ -56,6 +56,20 @@ _TOKENS = {
 }
 """Of vendors that the library does not know, as they document them."""
 
+_PASSWORD = (
+    r"(?:api_?key|access_?key|pass(?:code|phrase|wd|word)|pwd|secret|(?:access|auth)_?token)"
+)
+_GIVEN = [
+    re.compile(form, re.IGNORECASE)
+    for form in (
+        rf"{_PASSWORD}\w*(?:[\"']\s*,|\s*\()\s*[\"']([^\"'\s]{{8,}})[\"']",  # setPassword("...")
+        rf"[\"'][\w.-]*{_PASSWORD}[\"']\s+value\s*=\s*[\"']([^\"'\s]{{8,}})[\"']",
+        rf"<[\w:.-]*{_PASSWORD}>([^<\s]{{8,}})</",
+        r"\bbearer\s+([\w.~+/=-]{20,})",
+    )
+]
+"""Passwords and tokens that are handed on, not assigned: to a method, in XML, in a header."""
+
 # What a name such as PASSWORD_PROPERTY is given when it is the name of a setting or field.
 _NAME = re.compile(r"[a-z ._/-]*(?:key|pass|passwd|pwd|secret|token|word)s?[a-z ._/-]*", re.I)
 
@@ -74,6 +88,7 @@ _CANDIDATE = re.compile(
     r"|(?=[a-z_+/=\\-]{0,19}\d)[\w+/=\\-]{20}"
     r"|(?:key|pass|pwd|token|secret|contrase).*[\"'`:=]"
     r"|[\"'`].*(?:key|pass|pwd|token|secret|contrase)"
+    r"|<[\w:.-]*(?:key|pass|pwd|token|secret)|bearer"
     r"|://|akc|artif|jfrog|buildkit|eyj|hf_|xox|private key",
     re.ASCII,
 )
@@ -131,10 +146,19 @@ def _pieces(line: str) -> list[str]:
 
 def _in_piece(path: str, piece: str, around: CodeSnippet) -> Iterator[str]:
     yield from (kind for kind, token in _TOKENS.items() if token.search(piece))
+    given = (value for form in _GIVEN for value in form.findall(piece))
+    if any(_is_mixed(value) for value in given):
+        yield "Password or Token"
     for detector in _DETECTORS:
         found = detector.analyze_line(path, piece, context=around)
         if any(_is_meant(secret.secret_value or "", piece, detector) for secret in found):
             yield detector.secret_type
+
+
+def _is_mixed(value: str) -> bool:
+    """Whether it has letters and digits, as few of the stand-ins in tests, and is not put in."""
+    mixed = re.search(r"\d", value) and re.search(r"[a-z]", value, re.IGNORECASE)
+    return mixed is not None and not heuristic.is_templated_secret(value)
 
 
 def _is_meant(secret: str, line: str, detector: BasePlugin) -> bool:

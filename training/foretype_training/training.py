@@ -21,7 +21,7 @@ from foretype_training.corpus import Corpus, SourceFile, Split, read_corpus, spl
 from foretype_training.display import duration, say, tracking
 from foretype_training.errors import needs_train_extra
 from foretype_training.folder import CHECKPOINT, MODEL, RUNS, claimed, model_name
-from foretype_training.settings import Config, Settings
+from foretype_training.settings import Config, Settings, load_config
 from foretype_training.stopping import stops_on_signals
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ def run(options: Options) -> None:
             speed = throughput(trainer, trained.rate, processes)
         if processes.rank == 0:
             say(_outcome(trained))
-            _finish(plan, trained, options, speed)
+            try:
+                _finish(plan, trained, options, speed)
+            except KeyboardInterrupt:
+                say("stopped before the model was made and measured; --resume does that")
+                raise
         else:
             leave()
 
@@ -120,6 +124,8 @@ def _plan(options: Options, name: str, out: Path, gpu: bool, processes: int) -> 
 
     text = options.holdout_since
     since = None if text is None else history.point_in_time(text)
+    if options.config is not None:  # what is wrong with it is said before all is read
+        load_config(options.config, Settings())
     with tracking("reading") as track:
         corpus = read_corpus(
             options.paths,
