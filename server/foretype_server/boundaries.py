@@ -58,7 +58,8 @@ class Progress:
     in_word: bool = False  # whether the token that is being written is a word
     complete: bool = False  # whether a symbol was written, a token of its own
     blank: bool = True  # nothing but white space was written
-    depth: int = 0  # brackets that the continuation opened and did not close
+    depth: int = 0  # brackets that the continuation opened, less those that it closed
+    unclosed: int = 0  # of those that it opened
     quote: int = 0  # the quotation mark it stands inside of, or 0
 
     def ends_before(self, byte: int) -> Literal["boundary", "suffix"] | None:
@@ -75,6 +76,11 @@ class Progress:
                 ends = byte in _LINE_ENDS and not self.blank and self.depth <= 0
                 return "boundary" if ends else None
 
+    def may_be_cut_before(self, byte: int) -> bool:
+        """Whether the continuation leaves open no bracket or quote of its own there; at the end
+        of a line it may leave brackets open."""
+        return not self.quote and (not self.unclosed or byte in _LINE_ENDS)
+
     def _stands_already(self, byte: int) -> bool:
         after = self.after_cursor[:1]
         if not after or after not in _STANDS_ALREADY or byte != after[0]:
@@ -85,7 +91,7 @@ class Progress:
         """After one more byte."""
         if byte in _LINE_ENDS:  # what stood in quotes ends with its line
             return replace(self, last=byte, in_word=False, quote=0)
-        blank, in_word = byte in BLANKS, is_word(byte)
+        blank, in_word, opens = byte in BLANKS, is_word(byte), self._opens(byte)
         return Progress(
             self.until,
             self.after_cursor,
@@ -93,7 +99,8 @@ class Progress:
             in_word=in_word,
             complete=not (in_word or blank),
             blank=self.blank and blank,
-            depth=self.depth + self._opens(byte),
+            depth=self.depth + opens,
+            unclosed=max(0, self.unclosed + opens),
             quote=self._quote_after(byte),
         )
 

@@ -30,20 +30,24 @@ class _Hypothesis:
     written: bytes = b""
     log_probs: tuple[float, ...] = ()  # of each byte
     log_prob: float = 0.0  # their sum
-    sure: int = 0  # the length up to the last end of a token
+    sure: int = 0  # the length up to the last place where it may be cut
     decoder: utf8.State = utf8.START
     once: int | None = None  # of what repeats itself, the length of the first time
 
-    def then(self, byte: int, log_prob: float) -> _Hypothesis:
+    def sure_before(self, byte: int) -> int:
+        """The length up to the last place where it may be cut if this byte comes next."""
         length = len(self.written)
-        last = self.written[-1] if self.written else 0x20
+        ends = length and self.progress.may_be_cut_before(byte)
+        return length if ends and ends_token(self.written[-1], byte) else self.sure
+
+    def then(self, byte: int, log_prob: float) -> _Hypothesis:
         written = self.written + bytes((byte,))
         return _Hypothesis(
             self.progress.then(byte),
             written,
             (*self.log_probs, log_prob),
             self.log_prob + log_prob,
-            length if length and ends_token(last, byte) else self.sure,
+            self.sure_before(byte),
             utf8.after(self.decoder, byte),
             first_of_repeated(written),
         )
@@ -226,8 +230,8 @@ class _Ends:
     def before(self, symbol: int, log_prob: float, hypothesis: _Hypothesis) -> Candidate | None:
         """The candidate that the hypothesis is if it ends where this symbol would come next."""
         length, bound = len(hypothesis.written), self.options.confidence
-        if bound and (unsure := self._unsure_name(hypothesis, symbol)) is not None:
-            return hypothesis.ended("confidence", unsure)
+        if bound and self._ends_unsure_name(hypothesis, symbol):
+            return hypothesis.ended("confidence", hypothesis.sure)
         if symbol >= alphabet.BYTES:
             return hypothesis.ended("end of file", length, log_prob)
         if reason := hypothesis.progress.ends_before(symbol):
@@ -237,24 +241,21 @@ class _Ends:
         if hypothesis.once is not None:
             return hypothesis.ended("repetition", hypothesis.once)
         if bound and hypothesis.log_prob + log_prob < math.log(bound):
-            last = hypothesis.written[-1:] or b" "
-            sure = length if length and ends_token(last[0], symbol) else hypothesis.sure
-            return hypothesis.ended("confidence", sure)
+            return hypothesis.ended("confidence", hypothesis.sure_before(symbol))
         return None
 
-    def _unsure_name(self, hypothesis: _Hypothesis, symbol: int) -> int | None:
-        """Where a name begins that ends before this symbol, if it is neither known nor sure
-        enough."""
+    def _ends_unsure_name(self, hypothesis: _Hypothesis, symbol: int) -> bool:
+        """Whether a name ends before this symbol that is neither known nor sure enough."""
         if self.names is None or (symbol < alphabet.BYTES and is_word(symbol)):
-            return None
+            return False
         written = hypothesis.written
         start = len(written)
         while start and is_word(written[start - 1]):
             start -= 1
         if math.fsum(hypothesis.log_probs[start:]) >= math.log(SURE_OF_NEW):
-            return None
+            return False
         name = written[start:] if start else self.names.begun + written
-        return None if name[:1].isdigit() or name in self.names else start
+        return not name[:1].isdigit() and name not in self.names
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from foretype_models import alphabet
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import Ngrams
 from foretype_models.network import Network
-from foretype_models.runtime import Runtime
+from foretype_models.runtime import LogProbs, Runtime
 from foretype_server import search
 from foretype_server.boundaries import Progress, Until
 from foretype_server.candidates import AT_ONCE, Candidate, Cursor, Options
 from foretype_server.compute import alone
 from foretype_server.names import Names
 from foretype_server.search import Character
+from foretype_server.states import Snapshot
 from foretype_training.bundling import Identity, make_bundle
 from foretype_training.corpus import SourceFile
 from tests.server.work import PATH, PREFIX, after, followed
@@ -154,6 +157,50 @@ def test_it_is_cut_at_the_end_of_a_token_before_it_becomes_unsure(runtime: Runti
     [whole] = _search(runtime, until="block", length=120)
     assert whole.text.startswith(sure.text)
     assert math.prod(sure.confidences) >= 0.5
+
+
+def _sure_but_for(runtime: Runtime, text: str, unsure: str, until: Until) -> str:
+    """What is suggested where the network writes a text and is unsure of one character."""
+    state, at = runtime.initial_state(), text.index(unsure)
+
+    def expected(position: int) -> LogProbs:
+        log_probs = np.full(alphabet.SIZE, -20, np.float32)
+        log_probs[ord(text[position])] = math.log(0.1 if position == at else 0.999)
+        return log_probs
+
+    start = Snapshot(state, expected(0))
+    work = search.search(Cursor(start, Progress(until, b"")), Options(1, 200, 0.3))
+    next(work)
+    for position in range(1, len(text)):
+        try:
+            work.send((expected(position)[None, None], state))
+        except StopIteration as end:
+            return "".join(candidate.text for candidate in end.value)
+    raise AssertionError("it goes on after the text")
+
+
+@pytest.mark.parametrize(
+    ("text", "unsure", "suggested"),
+    [
+        ('call("x", y).z;\n', "y", "call"),
+        ('call("x", y).z;\n', ")", "call"),
+        ('call("x", y).z;\n', "z", 'call("x", y).'),
+        ("a[i] = b;\n", "]", "a"),
+        ('say("hello world")\n', "w", "say"),
+        ('"never', "v", ""),
+        (") + f(x)\n", "x", ") + f"),
+        ("if (a) {\n", "\n", "if (a) {"),  # it is complete
+    ],
+)
+def test_what_is_cut_leaves_open_no_bracket_or_quote_of_its_own(
+    runtime: Runtime, text: str, unsure: str, suggested: str
+) -> None:
+    assert _sure_but_for(runtime, text, unsure, "line") == suggested
+
+
+def test_a_block_may_be_cut_at_the_end_of_a_line(runtime: Runtime) -> None:
+    block = "if (a) {\n    b();\n    c(d);\n}\n"
+    assert _sure_but_for(runtime, block, "d", "block") == "if (a) {\n    b();"
 
 
 def test_nothing_is_suggested_where_nothing_is_sure(runtime: Runtime) -> None:
