@@ -325,10 +325,10 @@ class Adapter(LanguageServer):
         wanted = self.settings.memory and self.settings.suggests_in(document.language)
         return self._settled.is_set() and wanted
 
-    def _remembers_nothing(self, concerned: Callable[[str], bool]) -> None:
+    def _remembers_nothing(self, concerned: Callable[[str], bool], is_waited_for: bool) -> None:
         if self._projects is None:
             return
-        self._projects.start_again(concerned)
+        self._projects.start_again(concerned, only_ended=is_waited_for)
         for uri in list(self.documents):
             folder, _ = place_in_workspace(uri, self._folders())
             if folder and concerned(folder):

@@ -35,7 +35,8 @@ class Engines:
 
     `server` is the address of one that serves. Without it engines are started when they are
     asked for: with `model` where a folder asks for none, or for one that cannot be used.
-    `remembers_nothing` is told whenever that may be so of folders' engine.
+    `remembers_nothing` is told whenever that may be so of folders' engine, and whether what was
+    given to that before waits for it still.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Engines:
         server: str | None,
         model: str,
         reporter: Warner,
-        remembers_nothing: Callable[[Concerned], None],
+        remembers_nothing: Callable[[Concerned, bool], None],
     ) -> None:
         self._server = server
         self._default = model
@@ -52,6 +53,7 @@ class Engines:
         self._models: dict[str, str] = {}  # by folder
         self._engines: dict[str, Engine] = {}  # by model
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._were_ready: set[Engine] = set()
         self._others = Tasks()  # that are nobody's concern
         self._comparing: asyncio.Task[None] | None = None
         self._stopped = False  # what was asked before and comes later starts nothing any more
@@ -76,7 +78,7 @@ class Engines:
         for folder in changed & before.keys() - {""}:
             if (earlier := self._engines.get(before[folder])) is not None:
                 self._others.start(earlier.forget(folder))
-        self._remembers_nothing(lambda folder: folder in changed & self._models.keys())
+        self._remembers_nothing(lambda folder: folder in changed & self._models.keys(), False)
 
     def _start_and_end(self) -> None:
         wanted = {model for folder, model in self._models.items() if folder}
@@ -141,14 +143,16 @@ class Engines:
         await engine.keep_up()
         # It was given up: the default, which now has its folders, knows nothing of them.
         if model != self._default:
-            self._remembers_nothing(lambda folder: self._models.get(folder) == model)
+            self._remembers_nothing(lambda folder: self._models.get(folder) == model, False)
 
     def _became_ready(self, model: str) -> None:
         engine = self._engines[model]
-        self._remembers_nothing(lambda f: f in self._models and self._of(f) is engine)
+        is_first = engine not in self._were_ready
+        self._were_ready.add(engine)
+        self._remembers_nothing(lambda f: f in self._models and self._of(f) is engine, is_first)
 
     def _end(self, model: str) -> None:
-        del self._engines[model]
+        self._were_ready.discard(self._engines.pop(model))
         task = self._running.pop(model)
         task.cancel()
         self._others.keep(task)

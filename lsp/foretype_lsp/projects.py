@@ -95,10 +95,13 @@ class Projects:
                 self._updating.start(self._look_again(folder))
             self._changed[folder].add(path)
 
-    def start_again(self, concerned: Callable[[str], bool] = lambda folder: True) -> None:
-        """For an engine that remembers nothing: the folders are read anew."""
+    def start_again(
+        self, concerned: Callable[[str], bool] = lambda folder: True, only_ended: bool = False
+    ) -> None:
+        """For an engine that remembers nothing: the folders are read anew, or those of which the
+        reading has ended, where the others wait for that engine."""
         for key, task in self._reading.items():
-            if concerned(key[0]):
+            if concerned(key[0]) and (task.done() or not only_ended):
                 task.cancel()
                 self._reading[key] = asyncio.create_task(self._read(*key))
 

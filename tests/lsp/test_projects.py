@@ -75,6 +75,33 @@ async def test_a_saved_file_that_git_ignores_or_that_is_for_secrets_is_not_remem
     engine.projects.stop()
 
 
+async def test_what_waits_for_an_engine_is_not_read_again_for_it(tmp_path: Path) -> None:
+    (tmp_path / "A.java").write_text("class A {}")
+    is_there, asked = asyncio.Event(), list[Mapping[str, str]]()
+
+    async def remember(folder: str, texts: Mapping[str, str]) -> WorkspaceMemory:
+        asked.append(texts)
+        await is_there.wait()
+        return WorkspaceMemory(documents=len(texts))
+
+    async def forget(folder: str, paths: Sequence[str]) -> None:
+        raise AssertionError
+
+    projects = Projects(remember, forget, lambda _: None, _showing, log=lambda _: None)
+    folders, document = [tmp_path.as_uri()], _document(tmp_path / "A.java", "class A {}")
+    projects.opened(document, folders)
+    async with asyncio.timeout(30):
+        while not asked:
+            await asyncio.sleep(0.01)
+        projects.start_again(only_ended=True)
+        is_there.set()
+        await projects.remembered(document.uri, folders)
+        assert len(asked) == 1
+        projects.start_again(only_ended=True)
+        await projects.remembered(document.uri, folders)
+    assert len(asked) == 2
+
+
 async def test_what_others_make_change_and_delete_is_followed(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / ".gitignore").write_text("Local.java\n")
