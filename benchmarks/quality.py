@@ -28,6 +28,7 @@ import lzma
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -152,6 +153,8 @@ def main() -> None:
     ):
         if program is None or shutil.which(program):
             rows[label] = {"bpc": conditional(size, before, files)}
+        else:
+            print(f"{label} is left out: there is no program {program}", file=sys.stderr)
     if options.json:
         print(json.dumps(rows, indent=2))
         return

@@ -26,6 +26,10 @@ models_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(models_app, name="models")
+memory_app = typer.Typer(
+    help="Says what a server remembers of a workspace, and empties that.", no_args_is_help=True
+)
+app.add_typer(memory_app, name="memory")
 
 
 class Precision(StrEnum):
@@ -372,6 +376,35 @@ def models_remove(name: Annotated[str, typer.Argument(help="An installed model."
     from foretype import bundles
 
     bundles.remove(name)
+
+
+Workspace = Annotated[
+    str, typer.Argument(help="As it was named to the server; by the language server, its folder.")
+]
+Remembering = Annotated[str, typer.Option("--server", help="Its address, unix:PATH or HOST:PORT.")]
+
+
+@memory_app.command("status")
+def memory_status(workspace: Workspace, server: Remembering, json: Json = False) -> None:
+    """Says how much a server remembers of a workspace."""
+    from foretype import memories
+
+    memories.status(workspace, server, json)
+
+
+@memory_app.command("forget")
+def memory_forget(
+    workspace: Workspace,
+    server: Remembering,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Files, relative to the workspace; all if left out.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Has a server forget files of a workspace, or all of it."""
+    from foretype import memories
+
+    memories.forget(workspace, paths or [], server, json)
 
 
 def main() -> None:

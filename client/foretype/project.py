@@ -27,11 +27,13 @@ _LARGE_SHARE = 32
 GIT = ("git", "-c", "core.fsmonitor=false")
 """A repository may be a stranger's, and its settings name a program for git to run."""
 _FOR_SECRETS = re.compile(
-    r"\.env(\..*)?|.*\.env"
-    r"|.*\.(jks|kdbx|key|keystore|p12|p8|pem|pfx|ppk)"
+    r"\.env([.-].*)?|.*\.env|env\.local|\.envrc"
+    r"|.*\.(asc|jks|kdbx|key|keystore|p12|p8|pem|pfx|ppk|tfvars)"
     r"|id_(dsa|ecdsa|ed25519|rsa)(\..*)?"
-    r"|\.(git-credentials|htpasswd|netrc|npmrc|pgpass|pypirc)"
-    r"|(credentials|secrets?)(\.(ini|json|properties|toml|txt|xml|ya?ml))?",
+    r"|\.(dockercfg|git-credentials|htpasswd|netrc|npmrc|pgpass|pypirc)"
+    r"|(keystore|local)\.properties|service-account.*\.json"
+    r"|credentials|secrets?"
+    r"|(.*[.-])?(credentials|secrets?)([.-][^.]+)?\.(ini|json|properties|toml|txt|xml|ya?ml)",
     re.IGNORECASE,
 )
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from foretype.client import Client
 from foretype_models import bundle
-from tests.conftest import FORETYPE
+from tests.conftest import FORETYPE, Serving
 
 pytestmark = pytest.mark.e2e
 
@@ -191,6 +192,20 @@ def test_models_come_and_go(run: Run, java_file: Path, tiny_model: Path, tmp_pat
     assert done.stdout == " in the zoo.\n"
     assert run("models", "remove", "zoo").stdout == "removed zoo\n"
     assert "there is no model 'zoo'" in _refused(run("models", "remove", "zoo"))
+
+
+def test_a_memory_can_be_looked_at_and_emptied(
+    run: Run, serving: Serving, tiny_model: Path, tmp_path: Path
+) -> None:
+    with serving(tiny_model, f"unix:{tmp_path}/s") as address, Client(address) as client:
+        client.wait_until_serving()
+        client.remember("zoo", {"A.java": "class A {}", "B.java": "class B {}"})
+        status = run("memory", "status", "zoo", "--server", address).stdout
+        assert status.startswith("zoo: 2 files remembered, 32 bytes of at most 8,388,608; ")
+        one = run("memory", "forget", "zoo", "A.java", "--server", address, "--json")
+        assert json.loads(one.stdout)["documents"] == 1
+        assert "zoo: 0 files" in run("memory", "forget", "zoo", "--server", address).stdout
+    assert run("memory", "status", "zoo", "--server", address).returncode == 1
 
 
 def test_a_server_loads_what_is_installed_and_what_was_before(

@@ -103,7 +103,8 @@ def test_in_a_repository_what_git_ignores_is_not_read(tmp_path: Path) -> None:
     [
         *(".env", ".env.local", "prod.env", "server.pem", "Server.PEM", "id_rsa"),
         *("id_ed25519.pub", "release.keystore", ".npmrc", ".netrc", "credentials.json"),
-        *("secrets.yaml", "secret"),
+        *("secrets.yaml", "secret", ".envrc", ".env-prod", "application-secrets.yml"),
+        *("secrets.prod.json", "service-account-zoo.json", "keystore.properties", "key.asc"),
     ],
 )
 def test_files_for_secrets_are_not_read_even_where_they_are_tracked(
