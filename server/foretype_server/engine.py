@@ -148,7 +148,7 @@ class Engine:
             document.suffix,
             partial(self.workspaces.knows_name, document.workspace),
         )
-        return Cursor(start, _progress(document, until), names, self._drafts.of(document))
+        return Cursor(start, progress(document, until), names, self._drafts.of(document))
 
     async def predict(
         self, document: Document, count: int, timings: Timings
@@ -174,7 +174,7 @@ def _session(document: Document) -> tuple[str, str]:
     return (document.workspace, "") if document.workspace else ("", document.path)
 
 
-def _progress(document: Document, until: Until) -> Progress:
+def progress(document: Document, until: Until) -> Progress:
     """What the text around the cursor says about where a continuation ends."""
     line = _LINE.match(document.suffix)
     last = document.prefix[-1:] or b"\n"

@@ -8,6 +8,7 @@ does it a hundred thousand times in each precision; in half an hour or so.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ from foretype_models import bundle
 from foretype_models.bundle import Precision
 from foretype_models.runtime import Runtime
 from foretype_server import recall, search
-from foretype_server.boundaries import Progress
 from foretype_server.candidates import Candidate, Cursor, Options
 from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
 from foretype_server.drafts import Drafts
+from foretype_server.engine import progress
+from foretype_server.names import Names
 from foretype_server.reading import Reader
 from foretype_server.recall import memory_lengths
 from foretype_server.states import Snapshot
@@ -55,6 +57,7 @@ class Editing(RuleBasedStateMachine):
         self._texts = dict.fromkeys(FILES, TEXT)
         self._cursors = dict.fromkeys(FILES, len(TEXT))
         self._file = FILES[0]
+        self._options = Options(candidates=1, length=6, confidence=0)
 
     def _edit(self, inserted: str, deleted: int = 0) -> None:
         text, cursor = self._texts[self._file], self._cursors[self._file]
@@ -81,6 +84,18 @@ class Editing(RuleBasedStateMachine):
     @rule(file=st.sampled_from(FILES))
     def look_at(self, file: tuple[str, str]) -> None:
         self._file = file
+
+    @rule(candidates=st.sampled_from([1, 1, 3]), confidence=st.sampled_from([0, 0.05, 0.3]))
+    def ask_for(self, candidates: int, confidence: float) -> None:
+        self._options = Options(candidates, 6, confidence)
+
+    @rule(path=st.sampled_from([*OTHERS, "New.java"]), text=pasted)
+    def save(self, path: str, text: str) -> None:
+        self._workspaces.remember("one", {path: text.encode()})
+
+    @rule(path=st.sampled_from([*OTHERS, "New.java"]))
+    def remove(self, path: str) -> None:
+        self._workspaces.forget("one", [path])
 
     @rule()
     def open(self) -> None:
@@ -109,13 +124,17 @@ class Editing(RuleBasedStateMachine):
     def _asked(
         self, reader: Reader, drafts: Drafts | None = None
     ) -> tuple[Document, Snapshot, list[Candidate]]:
-        prefix = self._texts[self._file][: self._cursors[self._file]].encode()
-        document = Document(*self._file, prefix, b"")
+        text, cursor = self._texts[self._file], self._cursors[self._file]
+        document = Document(*self._file, text[:cursor].encode(), text[cursor:].encode())
         snapshot = alone(self._runtime, reader.read(document, True, Timings()))
-        options = Options(candidates=1, length=6, confidence=0)
-        draft = drafts and drafts.of(document)
-        cursor = Cursor(snapshot, Progress("line", b""), draft=draft)
-        found = alone(self._runtime, search.search(cursor, options))
+        elsewhere = partial(self._workspaces.knows_name, document.workspace)
+        start = Cursor(
+            snapshot,
+            progress(document, "line"),
+            Names(document.prefix, document.suffix, elsewhere),
+            drafts and drafts.of(document),
+        )
+        found = alone(self._runtime, search.search(start, self._options))
         return document, snapshot, found
 
 
