@@ -309,6 +309,9 @@ def test_evaluate_measures_bits_per_character(code: Path, whole: Path) -> None:
     assert answer["files"] == len(per_file) == description.quality["held_out"]["files"]
     assert all(SourceFile(file["path"], b"").is_held_out for file in per_file)
     assert answer["characters"] == sum(file["characters"] for file in per_file)
+    of_files = [file["token_accuracy"] for file in per_file]
+    strict = [file["strict"] for file in of_files]
+    assert min(strict) <= answer["token_accuracy"]["strict"] <= max(strict)
     bits = sum(file["bpc"] * file["characters"] for file in per_file)
     assert answer["bpc"] == pytest.approx(bits / answer["characters"])
 

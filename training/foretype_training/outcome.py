@@ -91,8 +91,11 @@ class Outcome:
         found: dict[SourceFile, dict[str, object]] = {file: {} for file in self.files}
         for predicted in self.predicted:
             found[predicted.file]["bpc"] = predicted.bpc
+            if "token_accuracy" in self.measures:
+                found[predicted.file]["token_accuracy"] = vars(token_accuracy([predicted]))
         for file, typed in zip(self.sample, self.keystrokes or (), strict=False):
             found[file]["keystrokes"] = _typed(typed)
+            found[file]["undefined_identifiers"] = typed.undefined_identifiers
         return [
             {"path": file.path, "characters": len(file.text), **own}
             for file, own in found.items()
