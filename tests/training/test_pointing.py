@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ import torch
 from foretype_models import alphabet, bundle, pointer
 from foretype_models.inputs import Memories
 from foretype_models.memory import Answers, answers
+from foretype_models.pointer import Pointer
 from foretype_models.runtime import Runtime
 from foretype_models.words import BEGINS, IS_WORD, NOTHING
 from foretype_training import pointing
-from foretype_training.bundling import with_pointer
+from foretype_training.bundling import keeping_pointer, with_pointer
 from foretype_training.corpus import SourceFile
 from foretype_training.errors import TrainingError
 from foretype_training.measure import Setting, bits_per_character, measure
@@ -136,6 +138,22 @@ def test_a_bundle_is_given_one_and_stays_what_it_was(other_model: Path, stranger
     assert _bits(runtime, "none") == _bits(old, "none")
     assert _bits(runtime, "file") < 0.95 * _bits(old, "file")
     assert _bits(runtime, "project") < _bits(old, "project")
+
+
+def test_a_base_s_pointer_stays_where_it_is_worth_it(other_model: Path, stranger: Runtime) -> None:
+    learned = learn(stranger, FILES)
+    made = with_pointer(bundle.load(other_model), lambda _: learned, {})
+    told: list[str] = []
+    assert keeping_pointer(made, FILES, told.append) is made
+    wrong = {"gate_output_bias": [50], "first": [-50]}  # always at the least likely word
+    arrays = learned.pointer.arrays() | {n: np.array(a, np.float32) for n, a in wrong.items()}
+    misled = bundle.pointer_file(Pointer(**arrays))
+    stale = replace(made, files={**made.files, bundle.POINTER: misled})
+    kept = keeping_pointer(stale, FILES, told.append)
+    assert kept.pointer() is None
+    assert kept.description.version not in (made.description.version, "")
+    assert "left out is the base's pointer" in told[-1]
+    Runtime(kept)
 
 
 def _bits(runtime: Runtime, setting: Setting) -> float:

@@ -37,7 +37,7 @@ from foretype_training.corpus import SourceFile, sample
 from foretype_training.errors import TrainingError
 from foretype_training.export import Weights, to_onnx
 from foretype_training.int8 import CELLS, to_int8
-from foretype_training.measure import bits_per_character, measure
+from foretype_training.measure import Setting, bits_per_character, measure
 from foretype_training.pointing import Learned
 
 TOLERANCE = 1e-3
@@ -45,6 +45,8 @@ TOLERANCE = 1e-3
 AGREEMENT_CHARACTERS = 2_000
 INT8_LOSS = 0.02
 """Bits per character that the int8 network may cost and still be shipped."""
+POINTED_CHARACTERS = 50_000
+"""Of the validation files, with and without a pointer: some seconds."""
 SAMPLE_CHARACTERS = 500_000
 """Of the held-out files, if they have more: some half a minute of reading."""
 
@@ -153,6 +155,24 @@ def with_pointer(
     return _finished(Bundle(description, files), quality, bundle.precisions)
 
 
+def keeping_pointer(bundle: Bundle, files: Sequence[SourceFile], say: Say) -> Bundle:
+    """The bundle with its pointer, or without one where files, read with their own memory, take
+    fewer bits so: it is the base's, and what it was learned for may have changed too much."""
+    known = {name: data for name, data in bundle.files.items() if name != POINTER}
+    version = _version(known[WEIGHTS], bundle.ngrams(), b"")
+    bare = Bundle(replace(bundle.description, version=version), known)
+    measured = sample(files, POINTED_CHARACTERS)
+    say("trying the base's pointer")
+    if _bpc(_served(bundle), measured, "file") <= _bpc(_served(bare), measured, "file"):
+        return bundle
+    say("left out is the base's pointer at the words before: the network has changed too much")
+    return bare
+
+
+def _served(bundle: Bundle) -> Runtime:
+    return Runtime(bundle, bundle.choose_precision(), self_test=False)
+
+
 def _networks(architecture: Architecture, weights: Weights, ngrams: Ngrams) -> dict[str, bytes]:
     """In all precisions that there can be."""
     networks = {NETWORKS["fp32"]: to_onnx(architecture, weights)}
@@ -245,8 +265,8 @@ def _sample_facts(held_out: Sequence[SourceFile], measured: Sequence[SourceFile]
     }
 
 
-def _bpc(runtime: Runtime, files: Sequence[SourceFile]) -> float:
-    return bits_per_character(measure(runtime, files))
+def _bpc(runtime: Runtime, files: Sequence[SourceFile], setting: Setting = "none") -> float:
+    return bits_per_character(measure(runtime, files, setting))
 
 
 def _finished(draft: Bundle, quality: dict[str, Any], precisions: list[Precision]) -> Bundle:

@@ -244,7 +244,7 @@ def _note(progress: Progress) -> str:
 
 
 def _finish(plan: _Plan, trained: Trained, options: Options, speed: Throughput | None) -> None:
-    from foretype_training.bundling import Identity, make_bundle
+    from foretype_training.bundling import Identity, keeping_pointer, make_bundle
     from foretype_training.comparison import compare
     from foretype_training.report import show, write_report
     from foretype_training.trainer import parameters
@@ -264,6 +264,8 @@ def _finish(plan: _Plan, trained: Trained, options: Options, speed: Throughput |
         lambda t: say(f"  {t}"),
         _pointer(plan),
     )
+    if made.pointer() is not None:
+        made = keeping_pointer(made, plan.split.validation, lambda t: say(f"  {t}"))
     bundle.save(made, plan.out / MODEL)  # whatever comes between now and the comparison's end
     comparison = compare(plan.base, made, held_out, plan.corpus.files)
     made = _with(made, comparison)
