@@ -34,6 +34,7 @@ from foretype_lsp.tasks import Tasks
 
 BLOCK_LENGTH = 600  # bytes; what is shorter has the engine's own bound
 FORGET_TIMEOUT = 1.0  # seconds that a server has for it when the editor leaves
+LEFT = 2.0  # seconds without an edit until a document counts as it is in others
 SETTINGS_TIMEOUT = 1.0  # seconds in which the first request waits for the settings
 EDITOR_TIMEOUT = 5.0  # seconds that the editor has to make room for progress
 PARENT_INTERVAL = 2.0  # seconds between looks at the editor's process
@@ -80,6 +81,7 @@ class _Protocol(LanguageServerProtocol):
         uri, changed = params.text_document.uri, params.text_document.version
         if (document := self.documents.get(uri)) is not None:
             self.documents[uri] = document.changed(changed, params.content_changes)
+            cast(Adapter, self._server).changed(uri)
         yield from ()
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -112,6 +114,7 @@ class Adapter(LanguageServer):
         self._sees_deletions = False  # of any file, where the editor can tell
         self._changes = 0  # of folders' memories
         self._remembered: dict[str, int] = {}  # versions of documents, as they were last told
+        self._changed_at: dict[str, float] = {}  # by the event loop's clock
         self._under_way: dict[tuple[str, Kind], asyncio.Task[Any]] = {}
         self._background, self._forgetting = Tasks(), Tasks()
         self._reading: dict[str, asyncio.Task[None]] = {}  # of open documents
@@ -310,10 +313,17 @@ class Adapter(LanguageServer):
             self._remembered[uri] = document.version
             self._projects.saved(document, self._folders())
 
+    def changed(self, uri: str) -> None:
+        """Notes that a document was edited."""
+        self._changed_at[uri] = asyncio.get_running_loop().time()
+
     def _turned_to(self, uri: str) -> None:
-        """Has the others remembered as they are now: what is not saved yet counts too."""
+        """Has the others, which were left a while ago, remembered as they are now: what is not
+        saved yet counts too."""
+        left = asyncio.get_running_loop().time() - LEFT
         for other, document in self.documents.items():
-            if other != uri and self._remembered.get(other) != document.version:
+            is_new = other != uri and self._remembered.get(other) != document.version
+            if is_new and self._changed_at.get(other, left) <= left:
                 self.saved(other)
 
     def files_changed(self, uris: list[str]) -> None:
@@ -359,6 +369,7 @@ class Adapter(LanguageServer):
         """Drops what belongs to a document that was closed."""
         self._stop_reading(uri)
         self._remembered.pop(uri, None)
+        self._changed_at.pop(uri, None)
         for key in [key for key in self._shown if key[0] == uri]:
             del self._shown[key]
         for key, task in self._under_way.items():
@@ -391,6 +402,7 @@ class Adapter(LanguageServer):
     async def _suggest(
         self, key: tuple[str, Kind], place: Place, until: Until, timeout: float, delay: float
     ) -> tuple[Place, list[str]]:
+        self._turned_to(key[0])
         prefix, suffix = place.around()
         changes = self._changes
         found = shown.after(prefix, suffix) if (shown := self._shown.get(key)) else None
@@ -414,7 +426,6 @@ class Adapter(LanguageServer):
         self, document: Document, prefix: str, suffix: str, until: Until, timeout: float
     ) -> Suggestions:
         assert self._engines is not None
-        self._turned_to(document.uri)
         with suppress(TimeoutError):  # an editor that does not say gets the defaults
             async with asyncio.timeout_at(self._due):
                 await self._settled.wait()

@@ -268,9 +268,18 @@ async def test_what_is_not_saved_yet_counts_in_the_other_documents(
             while "class Okapi {}" not in fake_server.remembered:
                 await editor.inline(0, 5, uri=own.as_uri())
             told = len(fake_server.remembered)
-            for _ in range(3):
+            edit = types.TextDocumentContentChangeWholeDocument("class Gnu {}")
+            changed = types.VersionedTextDocumentIdentifier(2, other.as_uri())
+            editor.client.text_document_did_change(
+                types.DidChangeTextDocumentParams(changed, [edit])
+            )
+            for _ in range(3):  # it is being edited
                 await editor.inline(0, 5, uri=own.as_uri())
-    assert len(fake_server.remembered) == told
+            assert len(fake_server.remembered) == told
+            while "class Gnu {}" not in fake_server.remembered:
+                await editor.inline(0, 5, uri=own.as_uri())
+                await asyncio.sleep(0.05)
+    assert len(fake_server.remembered) == told + 1
 
 
 async def test_closing_the_document_gives_its_requests_up(
