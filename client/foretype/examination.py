@@ -108,7 +108,7 @@ def _model(model: str) -> str:
 def _precision(model: str) -> str:
     """Which network is used, and why: what each costs."""
     from foretype_models import registry
-    from foretype_models.bundle import INT8_LOSS
+    from foretype_models.bundle import SMALL_LOSS
     from foretype_models.runtime import Runtime
 
     bundle = registry.load(model)
@@ -117,7 +117,7 @@ def _precision(model: str) -> str:
     steps = ", ".join(f"{p} {milliseconds:.2f} ms" for p, milliseconds in took.items())
     if "int8" not in took:
         return f"fp32 is used: the model has no int8 network; a step takes {steps}"
-    loss = f"{bundle.int8_loss:.4f} bits per character, where less than {INT8_LOSS} may be lost"
+    loss = f"{bundle.int8_loss:.4f} bits per character, where less than {SMALL_LOSS} may be lost"
     fastest = min(took, key=lambda p: took[p])
     hint = "" if fastest == chosen else f"; --precision {fastest} would be faster here"
     return f"{chosen} is used: int8 loses {loss}; a step of the network takes {steps}{hint}"

@@ -58,7 +58,7 @@ _OPERATORS = {
 
 MAX_FILE_BYTES = 512 * 2**20
 
-INT8_LOSS = 0.005
+SMALL_LOSS = 0.005
 """Bits per character that int8 may cost, as measured on held-out files, and still be the choice."""
 
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
@@ -159,12 +159,12 @@ class Bundle:
         return [precision for precision, name in NETWORKS.items() if name in self.files]
 
     def choose_precision(self, wanted: str = "auto") -> Precision:
-        """`auto` takes int8 where the bundle has it and it costs less than INT8_LOSS. Raises
+        """`auto` takes int8 where the bundle has it and it costs less than SMALL_LOSS. Raises
         BundleError where there is none of the precision that was asked for.
         """
         if wanted == "auto":
             has_int8 = "int8" in self.precisions
-            return "int8" if has_int8 and self.int8_loss < INT8_LOSS else "fp32"
+            return "int8" if has_int8 and self.int8_loss < SMALL_LOSS else "fp32"
         precision: Precision = "int8" if wanted == "int8" else "fp32"
         self.network(precision)
         return precision

@@ -13,7 +13,7 @@ from foretype_server.heads import Head, Heads
 MAX_PATH = 1024  # bytes, as the lengths below
 MAX_TEXT = 4 * 2**20
 MAX_REMEMBERED = 2**20
-MAX_SCORED = 2**18  # what is read in some ten seconds
+MAX_SCORED = 2**18  # what is read well within the time of a call
 MAX_DOCUMENTS = 10_000
 MAX_CANDIDATES, MAX_LENGTH, MAX_TOP = 10, 2000, 100
 DEFAULT_LENGTH, DEFAULT_TOP = 200, 10

@@ -284,7 +284,7 @@ class Workspaces:
         self._counting = threading.Lock()  # one at a time: it takes memory and a core
         self._lock = threading.Lock()  # of what follows, and never held for long
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._generations = self._changes = 0
+        self._generations = 0
 
     def remember(self, name: str, documents: Mapping[str, bytes]) -> Status:
         """Returns once the files are in the memory. What is read meanwhile is read with the
@@ -307,7 +307,7 @@ class Workspaces:
                 self._renew(name, entry, forgotten=True)
             if paths is None or not entry.status.files:
                 with self._lock:
-                    self._changes += 1
+                    self._generations += 1
                     del self._entries[name]
                 return _NOTHING
             return entry.status
@@ -328,7 +328,7 @@ class Workspaces:
     @property
     def changes(self) -> int:
         """Grows with every change of any memory."""
-        return self._changes
+        return self._generations
 
     def status(self, name: str) -> Status:
         with self._lock:
@@ -362,7 +362,6 @@ class Workspaces:
     def _renew(self, name: str, entry: _Entry, forgotten: bool = False) -> None:
         with self._lock:
             self._generations += 1
-            self._changes += 1
             entry.generation = self._generations
             entry.tables, entry.status = entry.workspace.tables, entry.workspace.status
             if forgotten:
