@@ -41,7 +41,9 @@ import tarfile
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from itertools import repeat
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -282,10 +284,11 @@ def build(manifest: Path, only: Sequence[str], cache: Path) -> tuple[list[Kept],
     settings, wanted, held_apart = load(manifest, only)
     fetch([*wanted, *held_apart], cache)
     projects: list[Kept] = []
-    with tracking("reading") as track:
+    with tracking("reading") as track, ProcessPoolExecutor() as pool:
+        reading = pool.map(read, wanted, range(len(wanted)), repeat(cache))
         for number, project in enumerate(wanted):
             track(number, len(wanted), project.package)
-            projects.append(read(project, number, cache))
+            projects.append(next(reading))
     apart = [
         SourceFile(path, text) for p in held_apart for path, text in sources(cache / p.archive)
     ]

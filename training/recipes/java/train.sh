@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the shipped `java` model: fetches its corpora from Debian 12's source packages and
-# trains in nine steps, on two CPU cores in some fourteen hours; then learns what to point at.
+# trains in ten steps, on two CPU cores in some sixteen hours; then learns what to point at.
 #
 #   training/recipes/java/train.sh WORK_FOLDER
 set -euo pipefail
@@ -85,6 +85,7 @@ sed 's/^largest_share = [0-9.]*/largest_share = 0.08/' "$recipes/corpus.toml" > 
 python "$recipes/corpus.py" fifty --cache . --manifest fifty.toml \
     --only "$(IFS=,; echo "${fifty[*]}")"
 python "$recipes/corpus.py" corpus --cache .
+python "$recipes/corpus.py" more --cache . --manifest "$recipes/more.toml"
 mkdir apart
 mv "${kept_apart[@]/#/corpus/}" apart
 rm -r "${kept_apart[@]/#/fifty/}"
@@ -93,6 +94,8 @@ foretype train fifty/*/ --include '*.java' \
 foretype train corpus/*/ --include '*.java' \
     --out corpus-read --language java --base fifty-read/model --config "$recipes/8-corpus.toml"
 foretype train corpus/*/ --include '*.java' \
-    --out java --language java --base corpus-read/model --config "$recipes/9-wider.toml"
+    --out wider --language java --base corpus-read/model --config "$recipes/9-wider.toml"
+foretype train "$lang" more/*/ --include '*.java' \
+    --out java --language java --base wider/model --config "$recipes/10-more.toml"
 python "$recipes/pointer.py" java/model apart/{bnd,derby,groovy,lucene8,openjpa} \
     --out pointing --characters 6000000
