@@ -19,12 +19,13 @@ def show_all(as_json: bool) -> None:
     if as_json:
         print(json.dumps({"models": rows}, indent=2))
         return
-    table = Table("name", "version", "language", "parameters", "bits/char", "origin", "previous")
+    table = Table(box=None, pad_edge=False)  # so that it fits into 80 columns
+    table.add_column("name", overflow="fold")
+    for name in ("version", "language", "parameters", "bits/char", "origin", "previous"):
+        table.add_column(name, no_wrap=True)
     for row in rows:
         if "error" in row:
-            table.add_row(
-                row["name"], row["error"], "", "", "", row["origin"], row["previous"], style="red"
-            )
+            table.add_row(row["name"], "unusable", "", "", "", row["origin"], row["previous"])
             continue
         bits = row["bpc"]
         table.add_row(
@@ -36,7 +37,11 @@ def show_all(as_json: bool) -> None:
             row["origin"],
             row["previous"],
         )
-    Console().print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    for row in rows:
+        if "error" in row:
+            console.print(row["error"], style="red", markup=False)
 
 
 def _row(entry: registry.Entry) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from foretype.client import Client, Document, ForetypeError
 
 if TYPE_CHECKING:
+    from foretype_models.bundle import Bundle
     from foretype_models.runtime import Runtime
 
 _EXAMPLE = (
@@ -92,12 +94,18 @@ def _training() -> str:
         return 'not installed; to train, pip install "foretype[train]"'
 
 
-def _model(model: str) -> str:
+@cache
+def _loaded(model: str) -> tuple[Bundle, dict[str, Runtime]]:
+    """The model, and what runs it in each precision, once that has passed its self-test."""
     from foretype_models import registry
     from foretype_models.runtime import Runtime
 
     bundle = registry.load(model)
-    tested = [Runtime(bundle, precision).precision for precision in bundle.precisions]
+    return bundle, {precision: Runtime(bundle, precision) for precision in bundle.precisions}
+
+
+def _model(model: str) -> str:
+    bundle, tested = _loaded(model)
     description = bundle.description
     return (
         f"{description.name} {description.version}, {description.parameters:,} parameters;"
@@ -107,13 +115,11 @@ def _model(model: str) -> str:
 
 def _precision(model: str) -> str:
     """Which network is used, and why: what each costs."""
-    from foretype_models import registry
     from foretype_models.bundle import SMALL_LOSS
-    from foretype_models.runtime import Runtime
 
-    bundle = registry.load(model)
+    bundle, runtimes = _loaded(model)
     chosen = bundle.choose_precision()
-    took = {p: _step(Runtime(bundle, p, self_test=False)) for p in bundle.precisions}
+    took = {precision: _step(runtime) for precision, runtime in runtimes.items()}
     steps = ", ".join(f"{p} {milliseconds:.2f} ms" for p, milliseconds in took.items())
     if "int8" not in took:
         return f"fp32 is used: the model has no int8 network; a step takes {steps}"

@@ -234,6 +234,8 @@ def test_a_file_that_cannot_be_read_is_refused(code: Path, tmp_path: Path) -> No
         ("epoch = 3", "unknown setting 'epoch'"),
         ("epochs = 0", "epochs must be above 0"),
         ("[architecture]\ncell = 'transformer'", "unknown cell 'transformer'"),
+        ("batch = 4096\nwindow = 8192", "GB of memory at least"),
+        ("window = 8192\n[architecture]\nhidden_size = 8192\nlayers = 8", "GB of memory"),
     ],
 )
 def test_a_broken_configuration_is_refused(

@@ -16,7 +16,7 @@ from foretype_models import bundle, heap, registry
 from foretype_models.bundle import Bundle
 from foretype_models.inputs import Ngrams
 from foretype_models.pointer import Pointer
-from foretype_training import history, languages
+from foretype_training import footprint, history, languages
 from foretype_training.corpus import Corpus, SourceFile, Split, read_corpus, split
 from foretype_training.display import duration, say, tracking
 from foretype_training.errors import needs_train_extra
@@ -125,7 +125,7 @@ def _plan(options: Options, name: str, out: Path, gpu: bool, processes: int) -> 
     text = options.holdout_since
     since = None if text is None else history.point_in_time(text)
     if options.config is not None:  # what is wrong with it is said before all is read
-        load_config(options.config, Settings())
+        footprint.check(load_config(options.config, Settings()).settings, gpu)
     with tracking("reading") as track:
         corpus = read_corpus(
             options.paths,
@@ -140,6 +140,7 @@ def _plan(options: Options, name: str, out: Path, gpu: bool, processes: int) -> 
     language = languages.of_most(corpus.files)
     base = bases.choose(options.base, language)
     config = bases.configuration(options.config, corpus.characters, base, gpu)
+    footprint.check(config.settings, gpu)
     config = _of_all(config, processes)
     say(_parts(parts))
     with tracking("counting n-grams") as track:
