@@ -11,7 +11,8 @@ import sys
 
 from lsprotocol import types
 
-from foretype_lsp.adapter import Adapter, asked_for
+from foretype_lsp.adapter import Adapter
+from foretype_lsp.editor import asked_for
 from foretype_lsp.settings import Until
 from foretype_lsp.suggestions import Place, inline_items, popup_items
 
