@@ -106,7 +106,7 @@ def complete(
     ] = False,
     json: Json = False,
     project: Annotated[
-        bool, typer.Option(help="Read the like files of its git repository too.")
+        bool, typer.Option(help="Read the like files of its repository, or of this folder, too.")
     ] = True,
     server: Server = None,
     model: Model = "java",

@@ -49,7 +49,7 @@ class Options:
     json: bool
     server: str | None
     model: str
-    project: bool  # whether the files of its repository are remembered
+    project: bool  # whether the other files of its project are remembered
 
 
 def run(options: Options) -> None:
@@ -58,7 +58,8 @@ def run(options: Options) -> None:
         raise InputError("--stream prints one candidate as text: leave --json and --candidates out")
     if options.lines > 1 and options.candidates > 1:
         raise InputError("--lines goes on from the best candidate: leave --candidates out")
-    root = project.root_of(options.file) if options.project and options.file.suffix else None
+    wanted = options.project and options.file.suffix
+    root = project.around(options.file, Path.cwd()) if wanted else None
     document = read_document(options.file, options.line, options.column, root)
     with connection(options.server, options.model) as client:
         if root is not None:

@@ -65,6 +65,16 @@ def root_of(file: Path) -> Path | None:
     return None
 
 
+def around(file: Path, here: Path) -> Path | None:
+    """The folder of the project that a file belongs to: its repository; without one the folder
+    `here`, if the file lies in that, and if it is neither a home nor the root of all."""
+    if (repository := root_of(file)) is not None:
+        return repository
+    folder = here.resolve()
+    is_project = file.resolve().is_relative_to(folder)
+    return folder if is_project and folder not in (Path.home(), Path(folder.anchor)) else None
+
+
 def takes(root: Path, name: str) -> bool:
     """Whether the file of this path in `root` is one that `read` reads, if it is fit."""
     return bool(_taken(root, [name]))

@@ -98,10 +98,12 @@ def test_what_is_not_remembered_is_said(run: Run, tmp_path: Path, tiny_model: Pa
     assert "no other file of" in run(*own).stderr
 
 
-def test_the_other_files_of_the_repository_are_known(
-    run: Run, tmp_path: Path, tiny_model: Path
+@pytest.mark.parametrize("is_repository", [True, False])
+def test_the_other_files_of_the_project_are_known(
+    run: Run, tmp_path: Path, tiny_model: Path, is_repository: bool
 ) -> None:
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    if is_repository:
+        subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / "Zoo.java").write_text(40 * "quokkaWombat.platypusEchidna();\n")
     (tmp_path / "Own.java").write_text("quokkaWombat.")
     own = str(tmp_path / "Own.java")

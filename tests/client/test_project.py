@@ -202,6 +202,20 @@ def test_the_root_is_the_repository_around_a_file(tmp_path: Path) -> None:
     assert project.root_of(tmp_path / "src" / "A.java") == tmp_path.resolve()
 
 
+def test_without_a_repository_the_project_is_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, here__src__A_java="class A {}", home__A_java="class A {}")
+    file, here = tmp_path / "here" / "src" / "A.java", tmp_path / "here"
+    assert project.around(file, here) == here.resolve()
+    assert project.around(file, tmp_path / "home") is None
+    monkeypatch.setattr(Path, "home", lambda: (tmp_path / "home").resolve())
+    assert project.around(tmp_path / "home" / "A.java", tmp_path / "home") is None
+    assert project.around(file, Path("/")) is None
+    (tmp_path / ".git").mkdir()
+    assert project.around(file, here) == tmp_path.resolve()
+
+
 def test_a_folder_that_a_repository_around_it_ignores_is_read_as_a_folder(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / ".gitignore").write_text("*\n")
