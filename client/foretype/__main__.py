@@ -66,7 +66,7 @@ class Until(StrEnum):
 Model = Annotated[str, typer.Option(help="A model's name or path.")]
 Server = Annotated[
     str | None,
-    typer.Option(help="Ask the server at this address, unix:PATH or HOST:PORT."),
+    typer.Option(help="Ask the server at this address, unix:PATH or HOST:PORT, and its model."),
 ]
 LoadingServer = Annotated[
     str | None, typer.Option("--server", help="Have the server at this address load it too.")
@@ -98,9 +98,11 @@ def complete(
     line: Annotated[int | None, typer.Option(help="1-based; the last if left out.")] = None,
     column: Annotated[int | None, typer.Option(help="1-based; the line's end if left out.")] = None,
     until: Annotated[Until, typer.Option(help="Where a completion ends.")] = Until.LINE,
-    lines: Annotated[int, typer.Option(min=1, max=50, help="Complete so many lines.")] = 1,
-    candidates: Annotated[int, typer.Option(min=1, max=10, help="At most so many.")] = 1,
-    confidence: Annotated[float, typer.Option(min=0, max=1, help="How sure to be.")] = 0.0,
+    lines: Annotated[int, typer.Option(min=1, max=50, help="How many lines.")] = 1,
+    candidates: Annotated[int, typer.Option(min=1, max=10, help="How many continuations.")] = 1,
+    confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Cut before it is less probable than this.")
+    ] = 0.0,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print characters as they come.")
     ] = False,

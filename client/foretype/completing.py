@@ -56,6 +56,8 @@ def run(options: Options) -> None:
     """Prints the continuation. Raises InputError, or what the server says."""
     if options.stream and (options.json or options.candidates > 1):
         raise InputError("--stream prints one candidate as text: leave --json and --candidates out")
+    if options.lines > 1 and options.until != "line":
+        raise InputError("--lines goes on line by line: leave --until out")
     if options.lines > 1 and options.candidates > 1:
         raise InputError("--lines goes on from the best candidate: leave --candidates out")
     wanted = options.project and options.file.suffix
@@ -139,11 +141,8 @@ def _path(file: Path, root: Path) -> str:
 
 def _offset(text: str, line: int | None, column: int | None) -> int:
     """The offset, in code points, of a position. Raises InputError if it is not in the text."""
-    if line is None:
-        if column is not None:
-            raise InputError("--column needs --line")
-        return len(text)
     lines = text.split("\n")
+    line = len(lines) if line is None else line
     if not 1 <= line <= len(lines):
         raise InputError(f"--line must be from 1 to {len(lines)}, not {line}")
     length = len(lines[line - 1].removesuffix("\r"))
@@ -203,7 +202,7 @@ def _lengthen(
     found = client.complete(after, _limits(options), _ANSWER_SECONDS).candidates
     # A line that the model leaves empty is no candidate, and a line all the same.
     following = found[0] if found else pb.Candidate(stop=pb.STOP_BOUNDARY)
-    if len(candidate["text"]) + len(following.text) > _MAX_BYTES:
+    if len((candidate["text"] + following.text).encode()) > _MAX_BYTES:
         candidate["stop"] = "length"
         return
     # Its log-probability is that of its text and of the end of the line, which is now text.

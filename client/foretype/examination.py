@@ -91,7 +91,7 @@ def _training() -> str:
     try:
         return f"torch {metadata.version('torch')}"
     except metadata.PackageNotFoundError:
-        return 'not installed; to train, pip install "foretype[train]"'
+        return "not installed; to train, run `pip install '.[train]'` where Foretype was cloned"
 
 
 @cache
@@ -125,7 +125,7 @@ def _precision(model: str) -> str:
         return f"fp32 is used: the model has no int8 network; a step takes {steps}"
     loss = f"{bundle.int8_loss:.4f} bits per character, where less than {SMALL_LOSS} may be lost"
     fastest = min(took, key=lambda p: took[p])
-    hint = "" if fastest == chosen else f"; --precision {fastest} would be faster here"
+    hint = "" if fastest == chosen else f"; serve --precision {fastest} is faster here"
     return f"{chosen} is used: int8 loses {loss}; a step of the network takes {steps}{hint}"
 
 

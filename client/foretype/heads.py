@@ -21,8 +21,8 @@ LONG = 2**16
 """Characters: the server keeps no shorter prefix."""
 STEP = 2**14
 """Characters: a head ends at a multiple, so that its digest holds for many keystrokes."""
-MAX_SUFFIX = 2**12
-"""Characters of the text after the cursor; the server looks at no more than a line."""
+MAX_SUFFIX = 2**17
+"""Characters of the text after the cursor: the server looks for names no further."""
 MAX_DOCUMENTS = 8
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 MAX_FILE_BYTES = 500_000
 MAX_BYTES = 8 * 2**20
-"""Of all files together: more does not fit in a workspace's memory."""
+"""Of text and paths in one workspace's memory: code of this length has a table of some 60 MB."""
 MAX_FILES = 20_000
 """Of one ending."""
 MAX_LOOKED_AT = 200_000
@@ -21,8 +21,8 @@ MAX_LOOKED_AT = 200_000
 _MAX_PATH = 1024  # bytes, in the protocol
 _MAX_ARGUMENTS = 500  # paths that git is given at once
 _GIT_SECONDS = 20
-_LARGE_SHARE = 32
-"""Files of more than this part of what fits leave before others."""
+LARGE_SHARE = 32
+"""Files of more than this part of what fits leave before others, in the server too."""
 
 GIT = ("git", "-c", "core.fsmonitor=false")
 """A repository may be a stranger's, and its settings name a program for git to run."""
@@ -160,7 +160,7 @@ def _that_fit(files: dict[str, os.stat_result]) -> list[str]:
     """As many as one memory holds, without the largest, then the oldest; in the order given."""
     size = sum(len(name.encode()) + status.st_size for name, status in files.items())
     number = len(files)
-    large = MAX_BYTES // _LARGE_SHARE
+    large = MAX_BYTES // LARGE_SHARE
 
     def leaves_first(name: str) -> tuple[int, float]:
         status = files[name]

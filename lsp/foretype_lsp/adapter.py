@@ -1,4 +1,4 @@
-"""One editor's session: its documents, its settings, and what was suggested to it."""
+"""One editor's session: its settings, what is remembered of it, and what was suggested to it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foretype.client import Limits
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1.workspace_pb2 import WorkspaceMemory
 from foretype_lsp import settings
-from foretype_lsp.documents import Document, place_in_workspace
+from foretype_lsp.documents import Document, place_in_workspace, valid
 from foretype_lsp.editor import Editor
 from foretype_lsp.engines import Engines
 from foretype_lsp.projects import Projects
@@ -70,12 +70,11 @@ class Adapter(Editor):
         self._projects = Projects(
             self._remember, self._forget, self.watch_files, self.showing, self.log
         )
-        if os.name == "posix":
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(self._leave()))
-            # A process that cannot be seen from the start is one of another machine.
-            if params.process_id is not None and _is_alive(params.process_id):
-                self._background.start(self._watch(params.process_id))
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, lambda: loop.create_task(self._leave()))
+        # A process that cannot be seen from the start is one of another machine.
+        if params.process_id is not None and _is_alive(params.process_id):
+            self._background.start(self._watch(params.process_id))
         client = params.client_info
         self.popup_snippets = client is not None and client.name == "Neovim"
         self._initial_options = settings.section(params.initialization_options)
@@ -310,14 +309,9 @@ class Adapter(Editor):
             path=path,
             language=document.language,
             workspace=folder,
-            prefix=_valid(prefix),
-            suffix=_valid(suffix),
+            prefix=valid(prefix),
+            suffix=valid(suffix),
         )
-
-
-def _valid(text: str) -> str:
-    """Without halves of surrogate pairs, which JSON can carry and UTF-8 cannot."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _is_alive(process: int) -> bool:

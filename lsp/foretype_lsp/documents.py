@@ -107,3 +107,8 @@ def place_in_workspace(uri: str, folders: Iterable[str]) -> tuple[str, str]:
 
 def _bounded(path: str) -> str:
     return path.encode(errors="replace")[-_MAX_PATH:].decode(errors="ignore")
+
+
+def valid(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can carry and UTF-8 cannot."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -57,7 +57,7 @@ class Engine:
     def __init__(
         self,
         server: str | None,
-        model: str | None,
+        model: str,
         reporter: Reporter,
         became_ready: Callable[[], None] = lambda: None,
         instead: str | None = None,
@@ -228,10 +228,9 @@ class Engine:
         It ends when its standard input closes, so also when this process is killed.
         """
         command = [sys.executable, "-m", "foretype", "serve", "--until-stdin-closes"]
-        model = [] if self._model is None else ["--model", self._model]
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *command, "--listen", address, *model,
+            *command, "--listen", address, "--model", self._model,
             stdin=pipe, stdout=pipe, stderr=pipe, limit=_LONGEST_LINE,
         )  # fmt: skip
         assert process.stdin is not None

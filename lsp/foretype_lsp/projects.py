@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from foretype import project
 from foretype.v1.workspace_pb2 import WorkspaceMemory
-from foretype_lsp.documents import Document, place_in_workspace
+from foretype_lsp.documents import Document, place_in_workspace, valid
 from foretype_lsp.tasks import Tasks
 
 Remember = Callable[[str, Mapping[str, str]], Awaitable[WorkspaceMemory | None]]
@@ -79,9 +79,7 @@ class Projects:
         """Puts the document's text in place of what was read before, or would be now."""
         folder, path = place_in_workspace(document.uri, folders)
         if (folder, PurePath(path).suffix) in self._reading:
-            # Without halves of surrogate pairs, which JSON can carry and UTF-8 cannot.
-            text = document.text.encode(errors="replace").decode()
-            self._updating.start(self._update(folder, path, text))
+            self._updating.start(self._update(folder, path, valid(document.text)))
 
     def changed(self, uris: Iterable[str], folders: list[str]) -> None:
         """Files were made, changed or deleted, or folders deleted: what is remembered of them is

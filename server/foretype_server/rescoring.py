@@ -17,7 +17,7 @@ import numpy as np
 from foretype_models import alphabet
 from foretype_models.alphabet import is_word
 from foretype_models.runtime import LogProbs, Piece, Read, State
-from foretype_server.boundaries import BLANKS, ends_token
+from foretype_server.boundaries import BLANKS, Progress, ends_token
 from foretype_server.candidates import AT_ONCE, Candidate, Cursor, log_prob
 
 WINDOW = 16
@@ -64,7 +64,7 @@ def filling(
     """The candidates as far as they suit the rest of the line, the best first; those that suit
     it less than nothing, after which its log-probability is `nothing`, are left out.
 
-    Each is then cut, at the end of a token, before it becomes less probable than `confidence`.
+    Each is then cut before it becomes less probable than `confidence`.
     """
     best: dict[str, tuple[float, Candidate]] = {}
     for candidate in found:
@@ -78,9 +78,9 @@ def filling(
         ]
         if (score := max(scores)) > nothing:
             chosen = candidate.cut(lengths[scores.index(score)], "suffix")
-            sure = _sure(chosen, confidence)
-            if sure.text not in best or best[sure.text][0] < score:
-                best[sure.text] = score, sure
+            left = sure_part(chosen, cursor.progress, confidence)
+            if left.text not in best or best[left.text][0] < score:
+                best[left.text] = score, left
     return [candidate for _, candidate in sorted(best.values(), key=lambda pair: -pair[0])]
 
 
@@ -101,11 +101,16 @@ def _first_bytes(text: str) -> list[int]:
     return [character.encode()[0] for character in text]
 
 
-def _sure(candidate: Candidate, confidence: float) -> Candidate:
-    """Cut before it becomes less probable than that."""
+def sure_part(candidate: Candidate, progress: Progress, confidence: float) -> Candidate:
+    """The candidate, which follows `progress`, cut before it becomes less probable than that: at
+    the end of a token, where it leaves open no bracket or quote of its own."""
     if candidate.probability >= confidence:
         return candidate
-    pairs = pairwise(_first_bytes(candidate.text))
-    ends = [n for n, (before, after) in enumerate(pairs, 1) if ends_token(before, after)]
-    sure = [n for n in ends if candidate.cut(n, "confidence").probability >= confidence]
-    return candidate.cut(max(sure, default=0), "confidence")
+    length = 0
+    for end, (character, following) in enumerate(pairwise(map(str.encode, candidate.text)), 1):
+        for byte in character:
+            progress = progress.then(byte)
+        ends = ends_token(character[0], following[0]) and progress.may_be_cut_before(following[0])
+        if ends and candidate.cut(end, "confidence").probability >= confidence:
+            length = end
+    return candidate.cut(length, "confidence")

@@ -272,7 +272,8 @@ def stream(
     """The greedy continuation, yielded as its characters are decided; at last why it ended.
     Between them come the pieces that are to be read, as from `search`.
 
-    With a bound on confidence a character is decided when its token is; without one at once.
+    With a bound on confidence a character is decided where the continuation may be cut: when its
+    token is, and no bracket or quote of its own is open; without one at once.
     White space waits for what follows it: alone it is nothing, as in `search`.
     """
     greedy = _Greedy(cursor, replace(options, candidates=1))

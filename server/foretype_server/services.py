@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from foretype.project import MAX_BYTES
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1 import (
     completion_pb2_grpc,
@@ -231,7 +232,7 @@ class WorkspaceService(workspace_pb2_grpc.WorkspaceServicer):
             text_bytes=status.bytes,
             left_out=status.left_out,
             contexts=status.contexts,
-            text_bytes_limit=workspaces.MAX_BYTES,
+            text_bytes_limit=MAX_BYTES,
             is_read=self._served.current.model.architecture.memory,
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from foretype.project import LARGE_SHARE, MAX_BYTES
 from foretype_models import alphabet, inputs
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import CLASSES, Contexts, Found, Memory, Ngrams, confidence_class
@@ -17,15 +18,11 @@ from foretype_models.memory import run_starts
 from foretype_server import names
 from foretype_server.names import Hashes
 
-MAX_BYTES = 8 * 2**20
-"""Of text and paths in one workspace: code of this length has a table of some 60 MB."""
 MAX_CONTEXTS = 8_000_000
 """In a table; 8 bytes each."""
 MAX_WORKSPACES = 4
 _FRESH_SHARE = 8
 """Changed files are counted on their own until they are this part of all; then all are."""
-_LARGE_SHARE = 32
-"""Files of more than this part of what fits leave before others."""
 _MANY = 2**16 - 1
 """Stands for more than one file where a context's file is noted."""
 _SYMBOL_BITS, _FILE_BITS = np.uint64(9), np.uint64(16)
@@ -233,7 +230,7 @@ class Workspace:
         """Lets files go until the rest fits; whether any had to."""
         size, before = self._bytes, len(self._texts)
         by_size = sorted(self._texts, key=lambda path: len(self._texts[path]), reverse=True)
-        large = [p for p in by_size if len(self._texts[p]) > self._max_bytes // _LARGE_SHARE]
+        large = [p for p in by_size if len(self._texts[p]) > self._max_bytes // LARGE_SHARE]
         for path in [*large, *list(self._texts)]:
             if size <= self._max_bytes and len(self._texts) < _MANY:
                 break

@@ -60,7 +60,7 @@ def test_completing_measuring_and_managing_need_no_torch(tiny_model: Path, tmp_p
 def test_training_says_what_to_install(tmp_path: Path) -> None:
     done = _foretype("train", tmp_path, "--out", tmp_path / "run", home=tmp_path)
     assert done.returncode == 2
-    assert "run `pip install 'foretype[train]'`" in done.stderr
+    assert "run `pip install '.[train]'`" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -69,5 +69,5 @@ def test_a_picture_says_what_to_install(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "foretype: a picture needs matplotlib, which is not installed:"
-        " run `pip install 'foretype[train]'`\n"
+        " run `pip install '.[train]'` where Foretype was cloned\n"
     )

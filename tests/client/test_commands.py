@@ -146,9 +146,10 @@ def test_json_has_a_stable_schema(run: Run, java_file: Path, tiny_model: Path) -
     [
         (["--line", "9"], "--line must be from 1 to 8, not 9"),
         (["--line", "1", "--column", "26"], "--column must be from 1 to 25 on line 1, not 26"),
-        (["--column", "3"], "--column needs --line"),
+        (["--column", "3"], "--column must be from 1 to 1 on line 8, not 3"),
         (["--stream", "--json"], "--stream prints one candidate as text"),
         (["--lines", "2", "--candidates", "2"], "leave --candidates out"),
+        (["--lines", "2", "--until", "block"], "leave --until out"),
         (["--model", "nonesuch"], "there is no model 'nonesuch', neither installed"),
     ],
 )

@@ -14,6 +14,7 @@ from foretype.heads import LONG, MAX_SUFFIX, STEP, Heads, is_unknown_head
 from foretype.v1 import completion_pb2 as pb
 from foretype.v1 import completion_pb2_grpc
 from foretype_server import heads as server
+from foretype_server import names
 from foretype_server.errors import UnknownHead
 
 LINE = "    int größe = 0; // ∞\n"
@@ -64,7 +65,9 @@ def test_other_documents_are_other_documents() -> None:
 
 
 def test_what_is_far_after_the_cursor_is_left_out() -> None:
-    assert len(Heads().without(document("class A {", TEXT)).suffix) == MAX_SUFFIX
+    far = TEXT * 2
+    assert len(Heads().without(document("class A {", far)).suffix) == MAX_SUFFIX < len(far)
+    assert MAX_SUFFIX >= names.WITHIN  # what the server looks at for names is sent
 
 
 EDITS = st.lists(

@@ -88,6 +88,25 @@ def test_a_beginning_that_is_sure_enough_is_left_of_what_is_not(runtime: Runtime
     assert sure.probability >= bound
 
 
+@pytest.mark.parametrize(
+    ("text", "sure", "left"),
+    [
+        ("feed(quokka, wombat)", "feed(quokka", "feed"),
+        ("feed(quokka, wombat)", "feed(quokka, wombat)", "feed(quokka, wombat)"),
+        ("feed(quokka), new Wombat()", "feed(quokka), new", "feed(quokka), "),
+        ('name + "größe" + 1', 'name + "grö', "name + "),
+        ("größe.of(1)", "größe.o", "größe."),
+        ("feed(quokka)", "fe", ""),
+    ],
+)
+def test_what_is_cut_leaves_open_nothing_of_its_own(text: str, sure: str, left: str) -> None:
+    confidences = [0.999] * len(sure) + [0.1] * (len(text) - len(sure))
+    candidate = Candidate(text, sum(map(math.log, confidences)), confidences, "boundary")
+    part = rescoring.sure_part(candidate, Progress("line", b";"), 0.5)
+    assert part.text == left
+    assert part.stop == ("boundary" if left == text else "confidence")
+
+
 @pytest.mark.parametrize("until", ["token", "line", "block"])
 @pytest.mark.parametrize("rest", ["größe);", "ß", ")", "  x", "\t"])
 @pytest.mark.parametrize("candidates", [1, 3])

@@ -8,11 +8,12 @@ from foretype_models.inputs import Memories
 from foretype_models.memory import Answers, TextMemory
 from foretype_models.runtime import Piece, Runtime, State
 from foretype_server import search
-from foretype_server.boundaries import Progress, Until
+from foretype_server.boundaries import Until
 from foretype_server.candidates import Candidate, Cursor, Options
 from foretype_server.compute import alone
 from foretype_server.documents import Document
 from foretype_server.drafts import Drafts
+from foretype_server.engine import progress
 from foretype_server.names import Names
 from foretype_server.states import Snapshot
 from foretype_server.workspaces import stands_in
@@ -54,13 +55,12 @@ class Along:
         """What the engine suggests here where this stands after the cursor in its line, best
         first."""
         before = self._text[: self.at]
-        progress = Progress(
-            until=until, after_cursor=after_cursor, last=before[-1] if before else ord("\n")
-        )
-        draft = self._drafts.of(Document("", self._path, before, b""))
+        document = Document("", self._path, before, after_cursor)
+        draft = self._drafts.of(document)
         # A network without a memory is measured alone: no rule keeps it from inventing names.
         names = None if self._memory is None else Names(before, elsewhere=self._stands_in_project)
-        work = search.search(Cursor(self._snapshot, progress, names, draft), options)
+        cursor = Cursor(self._snapshot, progress(document, until), names, draft)
+        work = search.search(cursor, options)
         return alone(self._runtime, work)
 
     def _read(self, start: int, stop: int, state: State) -> Snapshot:

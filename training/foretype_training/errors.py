@@ -37,5 +37,5 @@ def needs_train_extra(what: str) -> Generator[None]:
             raise
         raise InputError(
             f"{what} needs {error.name}, which is not installed:"
-            " run `pip install 'foretype[train]'`"
+            " run `pip install '.[train]'` where Foretype was cloned"
         ) from error

@@ -40,7 +40,7 @@ def _memory() -> int:
 def _gpu_memory() -> int:
     import torch
 
-    return torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    return torch.cuda.mem_get_info()[1]
 
 
 def _gigabytes(count: int) -> str:

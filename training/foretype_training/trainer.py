@@ -42,12 +42,10 @@ class Progress:
 
     step: int
     steps: int
-    symbols: int  # read so far
     rate: float  # symbols per second since the run, or its resumption, began
     seconds_left: float
     training_bits: float  # per character, a running mean
     validation_bits: float | None  # of the last validation
-    best_bits: float | None
 
 
 @dataclass(frozen=True)
@@ -339,12 +337,10 @@ class Trainer:
         return Progress(
             step=self._step,
             steps=self.steps,
-            symbols=self._symbols,
             rate=rate,
             seconds_left=(self.steps - self._step) * per_step / rate,
             training_bits=self._running,
             validation_bits=validations[-1] if validations else None,
-            best_bits=min(validations, default=None),
         )
 
 

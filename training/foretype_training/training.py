@@ -125,7 +125,7 @@ def _plan(options: Options, name: str, out: Path, gpu: bool, processes: int) -> 
     text = options.holdout_since
     since = None if text is None else history.point_in_time(text)
     if options.config is not None:  # what is wrong with it is said before all is read
-        footprint.check(load_config(options.config, Settings()).settings, gpu)
+        load_config(options.config, Settings())
     with tracking("reading") as track:
         corpus = read_corpus(
             options.paths,

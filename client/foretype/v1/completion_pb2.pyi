@@ -63,7 +63,7 @@ class _StopEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stop.ValueType],
     STOP_LENGTH: _Stop.ValueType  # 2
     """The limit on its length."""
     STOP_CONFIDENCE: _Stop.ValueType  # 3
-    """The next character would not have been sure enough."""
+    """What follows would not have been sure enough (see Limits.confidence)."""
     STOP_END_OF_FILE: _Stop.ValueType  # 4
     """The model holds that the file ends here."""
     STOP_SUFFIX: _Stop.ValueType  # 5
@@ -82,7 +82,7 @@ STOP_BOUNDARY: Stop.ValueType  # 1
 STOP_LENGTH: Stop.ValueType  # 2
 """The limit on its length."""
 STOP_CONFIDENCE: Stop.ValueType  # 3
-"""The next character would not have been sure enough."""
+"""What follows would not have been sure enough (see Limits.confidence)."""
 STOP_END_OF_FILE: Stop.ValueType  # 4
 """The model holds that the file ends here."""
 STOP_SUFFIX: Stop.ValueType  # 5
@@ -110,9 +110,11 @@ class Document(_message.Message):
     most 1,024 bytes. May be empty.
     """
     language: _builtins.str
-    """As in LSP, "java" for example. May be empty."""
+    """As in LSP, "java" for example. May be empty; nothing depends on it yet."""
     workspace: _builtins.str
-    """Names the workspace: nothing that was read for one is used for another. May be empty."""
+    """Names the workspace: nothing that was read for one is used for another. At most 1,024
+    bytes. May be empty.
+    """
     prefix: _builtins.str
     """The text before the cursor, from the start of the file or from the end of `head` on. At
     most 4 MiB, with the head.
@@ -208,7 +210,8 @@ class Limits(_message.Message):
     """How many bytes of UTF-8 each may have at most: 1 to 2,000, by default 200."""
     confidence: _builtins.float
     """A continuation is cut before the product of its characters' probabilities falls below
-    this, at the last end of a token; and, where this is above 0, before a name that stands
+    this, at the last end of a token that leaves open no bracket or quote of its own, or of a
+    line; and, where this is above 0, before a name that stands
     neither within 128 KiB of the cursor nor in the workspace, unless that is more likely
     than not. In the middle of a line the rest of it decides on names, but not of a stream
     or a token.
@@ -216,7 +219,7 @@ class Limits(_message.Message):
     """
     whole_prefix: _builtins.bool
     """Whether the whole prefix is to be read first, if that takes no longer than a request
-    may. Without it, the answer does not wait for a long prefix of which much is new: that is
+    may, two minutes. Without it, the answer does not wait for a long prefix of which much is new: that is
     read in the background, also after a call was cancelled, and the continuations rest
     meanwhile on its last few thousand bytes, as if the file began there. `context_bytes`
     says which it was.

@@ -35,7 +35,8 @@ class CompletionStub:
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
-    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    DEADLINE_EXCEEDED, after two minutes whatever deadline a caller has, CANCELLED, UNAVAILABLE
+    while the server stops, INTERNAL for a defect. Cancelling a call, or letting its deadline pass, frees its
     compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
@@ -82,7 +83,8 @@ class CompletionServicer:
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
-    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    DEADLINE_EXCEEDED, after two minutes whatever deadline a caller has, CANCELLED, UNAVAILABLE
+    while the server stops, INTERNAL for a defect. Cancelling a call, or letting its deadline pass, frees its
     compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
@@ -105,7 +107,8 @@ class CompletionServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Stream(self, request, context):
-        """The best continuation, character by character as it is decided. What stands after the
+        """The best continuation, character by character as it is decided; with a bound on confidence
+        as far as it may be cut. What stands after the
         cursor ends it where it would come next, and tells no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -172,7 +175,8 @@ class Completion:
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
-    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    DEADLINE_EXCEEDED, after two minutes whatever deadline a caller has, CANCELLED, UNAVAILABLE
+    while the server stops, INTERNAL for a defect. Cancelling a call, or letting its deadline pass, frees its
     compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 

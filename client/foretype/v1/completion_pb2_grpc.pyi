@@ -36,7 +36,8 @@ class CompletionStub:
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
-    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    DEADLINE_EXCEEDED, after two minutes whatever deadline a caller has, CANCELLED, UNAVAILABLE
+    while the server stops, INTERNAL for a defect. Cancelling a call, or letting its deadline pass, frees its
     compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
@@ -54,7 +55,8 @@ class CompletionStub:
     Complete: _grpc.UnaryUnaryMultiCallable[_completion_pb2.CompleteRequest, _completion_pb2.CompleteResponse]
     """Ranked continuations of a document at the cursor."""
     Stream: _grpc.UnaryStreamMultiCallable[_completion_pb2.StreamRequest, _completion_pb2.StreamResponse]
-    """The best continuation, character by character as it is decided. What stands after the
+    """The best continuation, character by character as it is decided; with a bound on confidence
+    as far as it may be cut. What stands after the
     cursor ends it where it would come next, and tells no more.
     """
     Predict: _grpc.UnaryUnaryMultiCallable[_completion_pb2.PredictRequest, _completion_pb2.PredictResponse]
@@ -73,7 +75,8 @@ class CompletionAsyncStub(CompletionStub):
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
-    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    DEADLINE_EXCEEDED, after two minutes whatever deadline a caller has, CANCELLED, UNAVAILABLE
+    while the server stops, INTERNAL for a defect. Cancelling a call, or letting its deadline pass, frees its
     compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
@@ -88,7 +91,8 @@ class CompletionAsyncStub(CompletionStub):
     Complete: _aio.UnaryUnaryMultiCallable[_completion_pb2.CompleteRequest, _completion_pb2.CompleteResponse]  # type: ignore[assignment]
     """Ranked continuations of a document at the cursor."""
     Stream: _aio.UnaryStreamMultiCallable[_completion_pb2.StreamRequest, _completion_pb2.StreamResponse]  # type: ignore[assignment]
-    """The best continuation, character by character as it is decided. What stands after the
+    """The best continuation, character by character as it is decided; with a bound on confidence
+    as far as it may be cut. What stands after the
     cursor ends it where it would come next, and tells no more.
     """
     Predict: _aio.UnaryUnaryMultiCallable[_completion_pb2.PredictRequest, _completion_pb2.PredictResponse]  # type: ignore[assignment]
@@ -106,7 +110,8 @@ class CompletionServicer(metaclass=_abc_1.ABCMeta):
 
     Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED when
     too many requests are under way, FAILED_PRECONDITION with the detail UnknownHead (see Head),
-    DEADLINE_EXCEEDED, CANCELLED. Cancelling a call, or letting its deadline pass, frees its
+    DEADLINE_EXCEEDED, after two minutes whatever deadline a caller has, CANCELLED, UNAVAILABLE
+    while the server stops, INTERNAL for a defect. Cancelling a call, or letting its deadline pass, frees its
     compute within one run of the network, over 16 bytes of a continuation or 256 of a text.
     """
 
@@ -137,7 +142,8 @@ class CompletionServicer(metaclass=_abc_1.ABCMeta):
         request: _completion_pb2.StreamRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_completion_pb2.StreamResponse], _abc.AsyncIterator[_completion_pb2.StreamResponse]]:
-        """The best continuation, character by character as it is decided. What stands after the
+        """The best continuation, character by character as it is decided; with a bound on confidence
+        as far as it may be cut. What stands after the
         cursor ends it where it would come next, and tells no more.
         """
 

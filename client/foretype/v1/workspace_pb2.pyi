@@ -95,6 +95,7 @@ class ForgetRequest(_message.Message):
     WORKSPACE_FIELD_NUMBER: _builtins.int
     PATHS_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
+    """As in RememberRequest."""
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: all of them."""
@@ -139,6 +140,7 @@ class StatusRequest(_message.Message):
 
     WORKSPACE_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
+    """As in RememberRequest."""
     def __init__(
         self,
         *,

@@ -31,7 +31,8 @@ class WorkspaceStub:
     memory alone, and is gone with the server. A file's own text before the cursor needs no
     memory: it is in every request.
 
-    Errors: INVALID_ARGUMENT for a request that breaks a stated limit.
+    Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED for a
+    message of more than 9 MiB.
     """
 
     def __init__(self, channel):
@@ -63,7 +64,8 @@ class WorkspaceServicer:
     memory alone, and is gone with the server. A file's own text before the cursor needs no
     memory: it is in every request.
 
-    Errors: INVALID_ARGUMENT for a request that breaks a stated limit.
+    Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED for a
+    message of more than 9 MiB.
     """
 
     def Remember(self, request, context):
@@ -120,7 +122,8 @@ class Workspace:
     memory alone, and is gone with the server. A file's own text before the cursor needs no
     memory: it is in every request.
 
-    Errors: INVALID_ARGUMENT for a request that breaks a stated limit.
+    Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED for a
+    message of more than 9 MiB.
     """
 
     @staticmethod

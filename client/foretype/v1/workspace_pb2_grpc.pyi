@@ -32,7 +32,8 @@ class WorkspaceStub:
     memory alone, and is gone with the server. A file's own text before the cursor needs no
     memory: it is in every request.
 
-    Errors: INVALID_ARGUMENT for a request that breaks a stated limit.
+    Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED for a
+    message of more than 9 MiB.
     """
 
     @_typing.overload
@@ -55,7 +56,8 @@ class WorkspaceAsyncStub(WorkspaceStub):
     memory alone, and is gone with the server. A file's own text before the cursor needs no
     memory: it is in every request.
 
-    Errors: INVALID_ARGUMENT for a request that breaks a stated limit.
+    Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED for a
+    message of more than 9 MiB.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -74,7 +76,8 @@ class WorkspaceServicer(metaclass=_abc_1.ABCMeta):
     memory alone, and is gone with the server. A file's own text before the cursor needs no
     memory: it is in every request.
 
-    Errors: INVALID_ARGUMENT for a request that breaks a stated limit.
+    Errors: INVALID_ARGUMENT for a request that breaks a stated limit, RESOURCE_EXHAUSTED for a
+    message of more than 9 MiB.
     """
 
     @_abc_1.abstractmethod
