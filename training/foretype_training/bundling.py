@@ -50,7 +50,7 @@ POINTED_CHARACTERS = 50_000
 SAMPLE_CHARACTERS = 500_000
 """Of the held-out files, if they have more: some half a minute of reading."""
 
-EMBEDDED = 3.0
+EMBEDDED = 3.5
 """How large what is embedded may be for the int8 network, over its root mean square."""
 
 # Neutral: a bundle is passed on, and what it was trained on may be private.

@@ -33,7 +33,8 @@ _GATES: dict[Cell, list[int]] = {
 
 
 def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None = None) -> bytes:
-    """The fp32 network as an ONNX file, what is embedded clipped to +-`embedded` if given.
+    """The fp32 network as an ONNX file; if `embedded` is given, with embeddings of 16 bits, their
+    sum clipped to +-`embedded`: what becomes the int8 network.
 
     Inputs: `rows`, int64 (time, batch, features), see `foretype_models.inputs`, and the
     state, float32 (1, batch, hidden) each, by the names of `Architecture.state_names`.
@@ -42,7 +43,7 @@ def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None
     hidden states, which the output reads.
     """
     graph = _Graph(weights)
-    summed = _embedded(graph, inputs.features(architecture))
+    summed = _embedded(graph, inputs.features(architecture), halved=embedded is not None)
     if embedded is not None:
         bounds = [
             graph.array(f"bound{sign}", np.array(sign * embedded, np.float32)) for sign in (-1, 1)
@@ -64,10 +65,16 @@ def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None
     return graph.model(architecture).SerializeToString()
 
 
-def _embedded(graph: _Graph, features: int) -> str:
+def _embedded(graph: _Graph, features: int, halved: bool) -> str:
     """The sum of the rows' embeddings, added up in one order however many symbols are read:
     a ReduceSum's order depends on that, and the answer's last bit with it."""
-    gathered = graph.node("Gather", [graph.weight("embedding.weight"), "rows"])
+    name = "embedding.weight"
+    if halved:
+        half = graph.array(name, graph.weights[name].astype(np.float16))
+        gathered = graph.node("Gather", [half, "rows"])
+        gathered = graph.node("Cast", [gathered], to=TensorProto.FLOAT)
+    else:
+        gathered = graph.node("Gather", [graph.weight(name), "rows"])
     if features > 1:
         parts = [f"feature{number}" for number in range(features)]
         graph.node("Split", [gathered, graph.constant("ones", [1] * features)], parts, axis=2)

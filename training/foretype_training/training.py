@@ -84,9 +84,10 @@ def run(options: Options) -> None:
     BundleError for a base that cannot be used. All leave behind what was saved before.
     """
     with needs_train_extra("training"):
-        # What is needed only hours later must not turn out to be missing then.
-        import_module("matplotlib")
-        import_module("onnx")
+        # What is needed only hours later must not turn out to be missing then, or to be of
+        # another version than what runs.
+        for name in ("bundling", "comparison", "report"):
+            import_module(f"foretype_training.{name}")
         from foretype_training.distributed import joined, leave
         from foretype_training.throughput import throughput
     with ExitStack() as folder:
