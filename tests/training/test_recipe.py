@@ -1,4 +1,4 @@
-"""The corpus of the shipped model, built from small archives."""
+"""How the shipped model is made: its corpus, built from small archives, and its weights."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load as load_weights
+from safetensors.numpy import save
 from training.recipes.java.corpus import (
     MANIFEST,
     Kept,
@@ -25,7 +29,11 @@ from training.recipes.java.corpus import (
     thin_headers,
 )
 
+from foretype_models import bundle
+from foretype_models.bundle import WEIGHTS
+from foretype_models.runtime import Runtime
 from foretype_training.corpus import SourceFile
+from tests.conftest import write_java
 
 ROOT = Path(__file__).parents[2]
 LICENCE = "/*\n * Copyright {year} The Zoo.\n * Apache License, Version 2.0\n */\n"
@@ -209,3 +217,37 @@ def test_no_project_has_more_than_its_share(sizes: list[int], share: float) -> N
         assert max(left) <= share * sum(left) + 1
     else:
         assert left == sizes
+
+
+def _mixed_py(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "training/recipes/java/mixed.py", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_share_of_the_bases_weights_is_left(tiny_model: Path, tmp_path: Path) -> None:
+    model, base, out = bundle.load(tiny_model), tmp_path / "base", tmp_path / "out"
+    weights = load_weights(model.files[WEIGHTS])
+    moved = save({name: weight + np.float32(1) for name, weight in weights.items()})
+    bundle.save(replace(model, files={**model.files, WEIGHTS: moved}), base)
+    zoo = write_java(tmp_path / "zoo")
+    given = (tiny_model, base, zoo, "--share", 0.25, "--out", out)
+    done = _mixed_py(*given)
+    assert done.returncode == 0, done.stderr
+    made = bundle.load(out)
+    for name, weight in load_weights(made.files[WEIGHTS]).items():
+        np.testing.assert_allclose(weight, weights[name] + 0.25, atol=1e-6)
+    assert made.description.training["base_share"] == 0.25
+    assert made.pointer() is None
+    assert set(made.description.quality["bpc"]) == {"fp32", "int8"}
+    Runtime(made)
+    assert "is there already" in _mixed_py(*given).stderr
+
+
+def test_weights_of_another_architecture_are_refused(
+    tiny_model: Path, other_model: Path, tmp_path: Path
+) -> None:
+    zoo, out = write_java(tmp_path / "zoo"), tmp_path / "out"
+    done = _mixed_py(tiny_model, other_model, zoo, "--share", 0.5, "--out", out)
+    assert done.returncode == 2
+    assert done.stderr.endswith("mixed.py: the two are of different architectures\n")
+    assert not out.exists()

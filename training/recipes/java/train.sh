@@ -97,5 +97,7 @@ foretype train corpus/*/ --include '*.java' \
     --out wider --language java --base corpus-read/model --config "$recipes/9-wider.toml"
 foretype train "$lang" more/*/ --include '*.java' \
     --out java --language java --base wider/model --config "$recipes/10-more.toml"
-python "$recipes/pointer.py" java/model apart/{bnd,derby,groovy,lucene8,openjpa} \
+# As suits Commons IO and the five projects of the pointer best, of 0, 0.2, 0.4, 0.6 and 1.
+python "$recipes/mixed.py" java/model wider/model "$lang" more/*/ --share 0.4 --out mixed
+python "$recipes/pointer.py" mixed apart/{bnd,derby,groovy,lucene8,openjpa} \
     --out pointing --characters 6000000

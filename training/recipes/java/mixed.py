@@ -1,0 +1,76 @@
+"""Leaves a share of a base's weights in a model that went on from it.
+
+    python training/recipes/java/mixed.py MODEL BASE PATH... --share SHARE --out FOLDER
+        [--include GLOB]
+
+`foretype train` tries that too, by its own validation files; here whoever calls it has chosen
+by others. The mean of weights on one path of training is often better than both ends (Wortsman
+et al. 2022, "Model soups"). Tables and counts are the model's. What the networks cost in bits is
+measured on a sample of the held-out files of the paths, those that the model was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load
+
+from foretype_models import bundle, registry
+from foretype_models.bundle import WEIGHTS, Bundle, BundleError
+from foretype_models.network import Network
+from foretype_training.bundling import Identity, make_bundle
+from foretype_training.corpus import read_corpus
+from foretype_training.display import say
+from foretype_training.errors import InputError, TrainingError
+
+
+def mixed(model: Bundle, base: Bundle, share: float) -> Network:
+    """The model's network with so much of the base's weights. Raises InputError where these are
+    of another architecture."""
+    architecture = model.description.architecture
+    if base.description.architecture != architecture:
+        raise InputError("the two are of different architectures")
+    ours, theirs = (load(b.files[WEIGHTS]) for b in (model, base))
+    network = Network(architecture)
+    network.load_state_dict({k: torch.lerp(w, theirs[k], share) for k, w in ours.items()})
+    return network
+
+
+def main() -> None:
+    command = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.add_argument("model", metavar="MODEL")
+    command.add_argument("base", metavar="BASE")
+    command.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    command.add_argument("--share", required=True, type=float, metavar="SHARE")
+    command.add_argument("--out", required=True, type=Path, metavar="FOLDER")
+    command.add_argument("--include", default="*.java", metavar="GLOB")
+    options = command.parse_args()
+    out: Path = options.out
+    try:
+        if out.exists():
+            raise InputError(f"{out} is there already; choose another folder")
+        model, base = registry.load(options.model), registry.load(options.base)
+        files = read_corpus(options.paths, [options.include]).files
+        held_out = [file for file in files if file.is_held_out]
+        d = model.description
+        training = {**d.training, "base_share": options.share}
+        identity = Identity(d.name, d.language, d.parameters, training)
+        network = mixed(model, base, options.share)
+        made = make_bundle(
+            network, model.ngrams(), identity, held_out, lambda text: say(f"  {text}")
+        )
+        bundle.save(made, out)
+    except (TrainingError, BundleError) as error:
+        print(f"mixed.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    bits = ", ".join(f"{bits:.4f} in {p}" for p, bits in made.description.quality["bpc"].items())
+    say(f"{out}: {made.description.name} {made.description.version}; bits per character: {bits}")
+
+
+if __name__ == "__main__":
+    main()
