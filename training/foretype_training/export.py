@@ -68,13 +68,11 @@ def to_onnx(architecture: Architecture, weights: Weights, embedded: float | None
 def _embedded(graph: _Graph, features: int, halved: bool) -> str:
     """The sum of the rows' embeddings, added up in one order however many symbols are read:
     a ReduceSum's order depends on that, and the answer's last bit with it."""
-    name = "embedding.weight"
+    name, kind = "embedding.weight", np.float16 if halved else np.float32
+    table = graph.array(name, graph.weights[name].astype(kind))
+    gathered = graph.node("Gather", [table, "rows"])
     if halved:
-        half = graph.array(name, graph.weights[name].astype(np.float16))
-        gathered = graph.node("Gather", [half, "rows"])
         gathered = graph.node("Cast", [gathered], to=TensorProto.FLOAT)
-    else:
-        gathered = graph.node("Gather", [graph.weight(name), "rows"])
     if features > 1:
         parts = [f"feature{number}" for number in range(features)]
         graph.node("Split", [gathered, graph.constant("ones", [1] * features)], parts, axis=2)
