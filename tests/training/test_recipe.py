@@ -147,9 +147,27 @@ def test_it_is_the_same_every_time_and_never_overwritten(manifest: Path) -> None
 
 
 @pytest.mark.e2e
+def test_two_manifests_make_one_corpus_with_the_share_that_is_asked_for(manifest: Path) -> None:
+    both, herds = manifest.parent, {f"{n}.java": _code(n) for n in ("Goat", "Sheep", "Donkey")}
+    other = both / "other.toml"
+    herd = _archive(both / "archives", "herd", {**herds, "Copied.java": _code("Badger") + "// !\n"})
+    apart = manifest.read_text().split("[[kept_apart]]")[1]
+    other.write_text(f"[[project]]\n{herd}\n[[kept_apart]]{apart}")
+    done = _run(manifest, "corpus", str(other), "--largest-share", "0.4")
+    assert done.returncode == 0, done.stderr
+    made = json.loads((both / "corpus" / "manifest.json").read_text())
+    assert [project["package"] for project in made["projects"]] == ["zoo", "farm", "herd"]
+    assert [project["package"] for project in made["kept_apart"]] == ["apart"]
+    herd_taken = made["projects"][2]["taken"]
+    assert herd_taken["near duplicate"] == 1  # of a file of the other manifest
+    assert herd_taken["over the share"] >= 1
+    assert made["settings"] == {"largest_share": 0.4, "common_header": 3}
+
+
+@pytest.mark.e2e
 def test_what_is_not_what_the_manifest_says_is_refused(manifest: Path) -> None:
     unknown = _run(manifest, "corpus", "--only", "zoo,circus")
-    assert (unknown.returncode, "has no project circus" in unknown.stderr) == (2, True)
+    assert (unknown.returncode, "no project circus in" in unknown.stderr) == (2, True)
     archive = manifest.parent / "archives" / "zoo_1.0.orig.tar.gz"
     archive.write_bytes(archive.read_bytes() + b"more")
     changed = _run(manifest, "corpus")
@@ -159,7 +177,7 @@ def test_what_is_not_what_the_manifest_says_is_refused(manifest: Path) -> None:
 
 
 def test_the_manifest_of_the_shipped_model_is_whole() -> None:
-    settings, projects, apart = load(MANIFEST, [])
+    settings, projects, apart = load([MANIFEST], [])
     assert len({project.package for project in [*projects, *apart]}) == len(projects) + len(apart)
     permissive = {
         *("Apache-2.0", "Apache-2.0 OR EPL-1.0", "BSD-3-Clause", "MIT", "WTFPL"),

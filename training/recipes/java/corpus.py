@@ -1,13 +1,14 @@
 """Builds a corpus for the `java` model from Debian's source packages.
 
     python training/recipes/java/corpus.py OUT [--cache FOLDER] [--only PACKAGE,...]
-        [--manifest FILE]
+        [--manifest FILE...] [--largest-share SHARE]
 
     OUT/PACKAGE/...      the files of each project, with their paths in its archive
     OUT/manifest.json    of each project: version, licence, SHA-256, what was taken, what
                          each filter took
 
-What is taken stands in corpus.toml. Archives that are not in the cache (OUT's neighbour
+What is taken stands in corpus.toml, or in the manifests that are named, of which the first has
+the settings. Archives that are not in the cache (OUT's neighbour
 `archives` if not said otherwise) are fetched by apt; each must have the hash that stands
 there. OUT appears when all is done, and is the same every time.
 
@@ -169,16 +170,19 @@ def share_limit(sizes: Sequence[int], share: float) -> int:
 
 
 def load(
-    manifest: Path, only: Sequence[str]
+    manifests: Sequence[Path], only: Sequence[str]
 ) -> tuple[dict[str, Any], list[Project], list[Project]]:
-    """The settings, the projects that are asked for, and those kept apart."""
-    settings: dict[str, Any] = tomllib.loads(manifest.read_text())
-    projects = [Project(**entry) for entry in settings.pop("project")]
-    unknown = set(only) - {project.package for project in projects}
-    if unknown:
-        raise InputError(f"{manifest} has no project {', '.join(sorted(unknown))}")
-    apart = [Project(**entry) for entry in settings.pop("kept_apart", [])]
-    return settings, [p for p in projects if not only or p.package in only], apart
+    """The first one's settings, the projects that are asked for, and those kept apart."""
+    read: list[dict[str, Any]] = [tomllib.loads(path.read_text()) for path in manifests]
+    entries = [entry for values in read for entry in values.pop("project")]
+    projects = {entry["package"]: Project(**entry) for entry in entries}
+    if unknown := set(only) - projects.keys():
+        names = " and ".join(str(path) for path in manifests)
+        raise InputError(f"no project {', '.join(sorted(unknown))} in {names}")
+    kept_apart = [entry for values in read for entry in values.pop("kept_apart", [])]
+    apart = {entry["package"]: Project(**entry) for entry in kept_apart}
+    wanted = [p for p in projects.values() if not only or p.package in only]
+    return read[0], wanted, list(apart.values())
 
 
 def fetch(projects: Sequence[Project], cache: Path) -> None:
@@ -279,9 +283,13 @@ def leave_out_near_duplicates(projects: Sequence[Kept], apart: Sequence[SourceFi
         kept.keep(left[number], "near duplicate")
 
 
-def build(manifest: Path, only: Sequence[str], cache: Path) -> tuple[list[Kept], dict[str, Any]]:
-    """The projects' files, and manifest.json."""
-    settings, wanted, held_apart = load(manifest, only)
+def build(
+    manifests: Sequence[Path], only: Sequence[str], cache: Path, largest_share: float | None = None
+) -> tuple[list[Kept], dict[str, Any]]:
+    """The projects' files, and manifest.json; `largest_share` instead of the settings'."""
+    settings, wanted, held_apart = load(manifests, only)
+    if largest_share is not None:
+        settings["largest_share"] = largest_share
     fetch([*wanted, *held_apart], cache)
     projects: list[Kept] = []
     with tracking("reading") as track, ProcessPoolExecutor() as pool:
@@ -357,14 +365,16 @@ def main() -> None:
     command.add_argument("out", type=Path, metavar="OUT")
     command.add_argument("--cache", type=Path, metavar="FOLDER")
     command.add_argument("--only", default="", metavar="PACKAGE,...")
-    command.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE")
+    command.add_argument("--manifest", type=Path, nargs="+", default=[MANIFEST], metavar="FILE")
+    command.add_argument("--largest-share", type=float, metavar="SHARE")
     options = command.parse_args()
     out: Path = options.out
     try:
         if out.exists():
             raise InputError(f"{out} is there already; choose another folder")
         only = [name for name in options.only.split(",") if name]
-        projects, made = build(options.manifest, only, options.cache or out.parent / "archives")
+        cache = options.cache or out.parent / "archives"
+        projects, made = build(options.manifest, only, cache, options.largest_share)
         write(out, projects, made)
     except TrainingError as error:
         print(f"corpus.py: {error}", file=sys.stderr)

@@ -81,8 +81,7 @@ fifty=(
     bouncycastle closure-compiler android-platform-frameworks-base libpicocontainer-java jmock2
     jline3 joptsimple hikaricp args4j opencsv httpcomponents-client maven lucene8
 )
-sed 's/^largest_share = [0-9.]*/largest_share = 0.08/' "$recipes/corpus.toml" > fifty.toml
-python "$recipes/corpus.py" fifty --cache . --manifest fifty.toml \
+python "$recipes/corpus.py" fifty --cache . --largest-share 0.08 \
     --only "$(IFS=,; echo "${fifty[*]}")"
 python "$recipes/corpus.py" corpus --cache .
 python "$recipes/corpus.py" more --cache . --manifest "$recipes/more.toml"
