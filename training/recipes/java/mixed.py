@@ -12,19 +12,18 @@ measured on a sample of the held-out files of the paths, those that the model wa
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
+import making
 import torch
 from safetensors.torch import load
 
-from foretype_models import bundle, registry
-from foretype_models.bundle import WEIGHTS, Bundle, BundleError
+from foretype_models import registry
+from foretype_models.bundle import WEIGHTS, Bundle
 from foretype_models.network import Network
 from foretype_training.bundling import Identity, make_bundle
 from foretype_training.corpus import read_corpus
 from foretype_training.display import say
-from foretype_training.errors import InputError, TrainingError
+from foretype_training.errors import InputError
 
 
 def mixed(model: Bundle, base: Bundle, share: float) -> Network:
@@ -39,37 +38,24 @@ def mixed(model: Bundle, base: Bundle, share: float) -> Network:
     return network
 
 
+def mixture(options: argparse.Namespace) -> Bundle:
+    """The model that the command asks for, checked and measured. Raises TrainingError and
+    BundleError."""
+    model, base = registry.load(options.model), registry.load(options.base)
+    files = read_corpus(options.paths, [options.include]).files
+    held_out = [file for file in files if file.is_held_out]
+    d = model.description
+    training = {**d.training, "base_share": options.share}
+    identity = Identity(d.name, d.language, d.parameters, training)
+    network = mixed(model, base, options.share)
+    return make_bundle(network, model.ngrams(), identity, held_out, lambda text: say(f"  {text}"))
+
+
 def main() -> None:
-    command = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    command.add_argument("model", metavar="MODEL")
-    command.add_argument("base", metavar="BASE")
-    command.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    command = making.parser(__doc__, "MODEL", "BASE")
     command.add_argument("--share", required=True, type=float, metavar="SHARE")
-    command.add_argument("--out", required=True, type=Path, metavar="FOLDER")
-    command.add_argument("--include", default="*.java", metavar="GLOB")
     options = command.parse_args()
-    out: Path = options.out
-    try:
-        if out.exists():
-            raise InputError(f"{out} is there already; choose another folder")
-        model, base = registry.load(options.model), registry.load(options.base)
-        files = read_corpus(options.paths, [options.include]).files
-        held_out = [file for file in files if file.is_held_out]
-        d = model.description
-        training = {**d.training, "base_share": options.share}
-        identity = Identity(d.name, d.language, d.parameters, training)
-        network = mixed(model, base, options.share)
-        made = make_bundle(
-            network, model.ngrams(), identity, held_out, lambda text: say(f"  {text}")
-        )
-        bundle.save(made, out)
-    except (TrainingError, BundleError) as error:
-        print(f"mixed.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    bits = ", ".join(f"{bits:.4f} in {p}" for p, bits in made.description.quality["bpc"].items())
-    say(f"{out}: {made.description.name} {made.description.version}; bits per character: {bits}")
+    making.save(options.out, lambda: mixture(options))
 
 
 if __name__ == "__main__":
