@@ -1,12 +1,17 @@
 """How well the model predicts Java, beside its peers, on the same bytes.
 
     python benchmarks/quality.py FOLDER... [--held-out] [--under src/main/] [--after FOLDER]
-        [--include GLOB] [--model NAME_OR_PATH] [--keystrokes [CHARACTERS]] [--json]
+        [--include GLOB] [--model NAME_OR_PATH] [--beside NAME_OR_PATH]
+        [--keystrokes [CHARACTERS]] [--json]
 
 Each FOLDER is a source tree such as that of Apache Commons Lang 3.12.0, which
 training/recipes/java fetches. The model is measured with no memory, with the file's and with
 the project's: its files that come before in path order. --held-out measures the tenth alone
 that no training sees, --under only what lies below some folder.
+
+--beside measures other models too, such as a plain LSTM, which reads characters and nothing else:
+`foretype train FOLDER --include '*.java' --base none --config benchmarks/plain.toml --out plain`
+makes one of what the other peers read first, in some ten minutes on two cores with AMX.
 
 The compressors are charged for what the measured files add to what they read first:
 C(first + measured) - C(first). First they read the files of --after, and with --held-out
@@ -85,6 +90,7 @@ def conditional(
 
 
 def of_model(
+    name: str,
     bundle: Bundle,
     files: Sequence[SourceFile],
     project: Sequence[SourceFile],
@@ -98,7 +104,7 @@ def of_model(
     for setting in settings:
         predicted = measure(runtime, files, setting, project)
         accuracy = token_accuracy(predicted)
-        rows[f"{bundle.description.name} {precision}, memory {setting}"] = {
+        rows[f"{name} {precision}, memory {setting}"] = {
             "bpc": bits_per_character(predicted),
             "tokens": accuracy.strict,
             "identifiers": accuracy.identifiers,
@@ -131,6 +137,7 @@ def main() -> None:
     command.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     command.add_argument("--held-out", action="store_true")
     command.add_argument("--under", default="")
+    command.add_argument("--beside", action="append", default=[], metavar="NAME_OR_PATH")
     command.add_argument("--after", type=Path, action="append", default=[])
     command.add_argument("--include", default="*.java")
     command.add_argument("--keystrokes", type=int, nargs="?", const=40_000, metavar="CHARACTERS")
@@ -142,7 +149,9 @@ def main() -> None:
         files = [file for file in files if file.is_held_out]
         before += split(project).training
     sampled = in_order(sample(files, options.keystrokes)) if options.keystrokes else []
-    rows = of_model(registry.load(options.model), files, project, sampled)
+    rows: dict[str, Row] = {}
+    for name in (options.model, *options.beside):
+        rows |= of_model(name, registry.load(name), files, project, sampled)
     rows |= of_counts(before, files, project)
     if sampled:
         rows["words of the buffer"] = _typed([words(file) for file in sampled])
