@@ -11,7 +11,9 @@ again), in a project of 200 other files, whose memory is read too.
               had it read
     reading   the rest of the first line, while a long file is read in the background
     whole     how long it then took until all of it was read
-    warm      every keystroke of the second line, of which each file gets one in turn
+    p50, p95, p99
+              every keystroke of the second line, of which each file gets one in turn; so many
+              were typed
     jump      a keystroke somewhere else in the file, whose neighbourhood was read long ago; and
               where its time goes: to the server and back, reading so many bytes, and the search
 
@@ -353,7 +355,10 @@ def main() -> None:
         print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2))
         return
     timed = ("cold", "opened", "reading", "whole", "p50", "p95", "p99", "jump")
-    table = Table("through", "lines", *timed, "keystrokes")
+    table = Table(box=None, pad_edge=False, collapse_padding=True)  # ten columns in 80
+    table.add_column("through")
+    for name in ("lines", *timed, "typed"):
+        table.add_column(name, justify="right")
     for row in rows:
         jump = row.jump and row.jump.whole
         times = (row.cold, row.opened, row.reading, row.whole, row.p50, row.p95, row.p99, jump)
