@@ -200,6 +200,16 @@ def prediction_rows(length: int, confidence: npt.NDArray[np.uint8]) -> Rows:
     return first + np.arange(alphabet.SIZE) * CLASSES + confidence
 
 
+def rows_of_length(architecture: Architecture, number: int) -> Rows:
+    """All rows for the n-gram length of this number: of its answers and, where memories are
+    read, of their sources."""
+    first_answers, first_sources = _firsts(architecture)
+    answers = np.arange(_ROWS_PER_LENGTH) + first_answers[number]
+    if not architecture.memory:
+        return answers
+    return np.concatenate((answers, np.arange(SOURCES) + first_sources[number]))
+
+
 def initial_context(architecture: Architecture, batch: int) -> Symbols:
     """The context before the first symbol of a file: int64, (longest n-gram - 1, batch)."""
     length = max(architecture.ngrams, default=1) - 1
@@ -274,9 +284,15 @@ def encode(
 @cache
 def _first_rows(architecture: Architecture) -> Rows:
     """The first of the rows of symbols, of each length's answers, and of their sources."""
-    numbers = np.arange(len(architecture.ngrams))
-    answers = alphabet.SIZE + _ROWS_PER_LENGTH * numbers
+    answers, sources = _firsts(architecture)
     parts = [np.zeros(1, dtype=np.int64), answers]
     if architecture.memory:
-        parts.append(alphabet.SIZE + _ROWS_PER_LENGTH * len(numbers) + SOURCES * numbers)
+        parts.append(sources)
     return np.concatenate(parts)
+
+
+def _firsts(architecture: Architecture) -> tuple[Rows, Rows]:
+    """The first row of each length's answers, and of their sources."""
+    numbers = np.arange(len(architecture.ngrams))
+    answers = alphabet.SIZE + _ROWS_PER_LENGTH * numbers
+    return answers, alphabet.SIZE + _ROWS_PER_LENGTH * len(numbers) + SOURCES * numbers

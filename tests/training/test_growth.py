@@ -93,6 +93,21 @@ def test_a_memory_is_believed_like_the_table_at_first() -> None:
         torch.testing.assert_close(remembered, by_table)
 
 
+@pytest.mark.parametrize("memory", [False, True])
+@pytest.mark.parametrize("ngrams", [(2, 3, 5), (1, 2, 3)])
+def test_more_contexts_say_nothing_at_first(memory: bool, ngrams: tuple[int, ...]) -> None:
+    small = _network(replace(SMALL, memory=memory))
+    more = _grown(small, replace(small.architecture, ngrams=ngrams))
+    contexts = inputs.context_hashes(
+        ngrams, inputs.initial_context(more.architecture, 1), TEXT[:, None]
+    )
+    known = np.unique(contexts)
+    seen = Ngrams(known, np.full(len(known), ord("i") * inputs.CLASSES + 3, dtype=np.uint16))
+    for memories, table in ((Memories(), seen), (Memories(project=seen), Ngrams.empty())):
+        answers = [_answers(network, memories, table) for network in (small, more)]
+        torch.testing.assert_close(answers[1], answers[0])
+
+
 def test_a_pointer_reads_the_old_units_of_a_wider_network() -> None:
     random = np.random.default_rng(1)
     arrays = {
@@ -120,7 +135,9 @@ def test_a_pointer_reads_the_old_units_of_a_wider_network() -> None:
         ({"hidden_size": 5}, False),
         ({"layers": 3}, False),
         ({"cell": "gru"}, False),
+        ({"ngrams": (2, 3, 5), "hidden_size": 10, "memory": True}, True),
         ({"ngrams": (2,), "hidden_size": 10}, False),
+        ({"ngrams": (2, 5)}, False),
     ],
 )
 def test_what_a_base_grows_into(change: dict[str, object], fit: bool) -> None:

@@ -64,7 +64,8 @@ def configuration(path: Path | None, characters: int, base: Bundle | None, gpu: 
     if base is not None and not fits(base.description.architecture, config.settings.architecture):
         raise InputError(
             f"{path} asks for another architecture than that of the base"
-            f" {base.description.name!r}, which may become wider and read memories, no more;"
+            f" {base.description.name!r}, which may become wider and read memories and more"
+            f" n-grams, no more;"
             f" leave [architecture] out, or go on from no model with --base {registry.NO_MODEL}"
         )
     return config

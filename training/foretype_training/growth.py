@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foretype_models import inputs
+from foretype_models import alphabet, inputs
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import confidence_class
 from foretype_models.network import Network
@@ -25,14 +25,16 @@ Weights = dict[str, Tensor]
 
 
 def fits(base: Architecture, grown: Architecture) -> bool:
-    """Whether the base's weights can grow into this architecture: it may come to read memories,
-    and its layers may become wider."""
-    wider = replace(base, hidden_size=max(base.hidden_size, grown.hidden_size))
-    return grown in (wider, replace(wider, memory=True))
+    """Whether the base's weights can grow into this architecture: it may come to read memories
+    and more n-grams, and its layers may become wider."""
+    more = replace(base, hidden_size=max(base.hidden_size, grown.hidden_size), ngrams=grown.ngrams)
+    return {*base.ngrams} <= {*grown.ngrams} and grown in (more, replace(more, memory=True))
 
 
 def grow(weights: Weights, base: Architecture, grown: Architecture) -> Weights:
     """The base's weights in the shapes of the architecture that it `fits`; the same each time."""
+    if grown.ngrams != base.ngrams:
+        weights = _with_ngrams(weights, base, replace(base, ngrams=grown.ngrams))
     if grown.memory and not base.memory:
         weights = _with_memory(weights, grown)
     if grown.hidden_size > base.hidden_size:
@@ -54,6 +56,17 @@ def grow_pointer(pointer: Pointer, hidden: int) -> Pointer:
         after=taller(pointer.after),
         gate=taller(pointer.gate),
     )
+
+
+def _with_ngrams(weights: Weights, base: Architecture, more: Architecture) -> Weights:
+    """Weights that read fewer n-grams, extended for more: what these answer says nothing yet."""
+    old = weights["embedding.weight"]
+    new = torch.zeros(inputs.rows(more), old.shape[1])
+    new[: alphabet.SIZE] = old[: alphabet.SIZE]
+    for number, length in enumerate(base.ngrams):
+        place = more.ngrams.index(length)
+        new[inputs.rows_of_length(more, place)] = old[inputs.rows_of_length(base, number)]
+    return {**weights, "embedding.weight": new}
 
 
 def _with_memory(weights: Weights, architecture: Architecture) -> Weights:

@@ -20,19 +20,21 @@ from safetensors.torch import load
 from foretype_models import registry
 from foretype_models.bundle import WEIGHTS, Bundle
 from foretype_models.network import Network
+from foretype_training.bases import weights
 from foretype_training.bundling import Identity, make_bundle
 from foretype_training.corpus import read_corpus
 from foretype_training.display import say
 from foretype_training.errors import InputError
+from foretype_training.growth import fits
 
 
 def mixed(model: Bundle, base: Bundle, share: float) -> Network:
-    """The model's network with so much of the base's weights. Raises InputError where these are
-    of another architecture."""
+    """The model's network with so much of the base's weights. Raises InputError where these do
+    not fit into its architecture."""
     architecture = model.description.architecture
-    if base.description.architecture != architecture:
+    if not fits(base.description.architecture, architecture):
         raise InputError("the two are of different architectures")
-    ours, theirs = (load(b.files[WEIGHTS]) for b in (model, base))
+    ours, theirs = load(model.files[WEIGHTS]), weights(base, architecture).weights
     network = Network(architecture)
     network.load_state_dict({k: torch.lerp(w, theirs[k], share) for k, w in ours.items()})
     return network
