@@ -28,7 +28,7 @@ from foretype_server.workspaces import Workspaces
 T = TypeVar("T")
 Y = TypeVar("Y")
 
-SNAPSHOT_BYTES = 52 * 2**20
+SNAPSHOT_BYTES = 50 * 2**20
 CAPACITY = 64  # requests under way
 
 _SCORING = "scoring"

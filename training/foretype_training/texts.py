@@ -45,15 +45,25 @@ def texts(
     base: Ngrams,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Texts:
-    """Counts what there is to know beside the files; `base` is the table to go on from."""
+    """Counts what there is to know beside the files; `base` is the table to go on from.
+
+    `progress` is told how many characters were counted, of all: they are counted once for the
+    table and, where memories are read, once more for their projects.
+    """
     training, validation = symbols(split.training), symbols(split.validation)
+    characters = sum(map(len, training))
+    total = (2 if architecture.memory else 1) * characters
     projects = [file.project for file in split.training]
     fold_of_project = ngrams.by_project(training, projects)
     folds = [
         fold_of_project.get(project, fold)
         for project, fold in zip(projects, ngrams.by_file(training), strict=True)
     ]
-    counted = ngrams.count(architecture, training, base, folds, progress=progress)
+
+    def of_table(done: int, lengths: int) -> None:
+        progress(characters * done // lengths, total)
+
+    counted = ngrams.count(architecture, training, base, folds, progress=of_table)
 
     def table_for(file: SourceFile) -> Ngrams:
         """Of many projects the network is judged as on a stranger's, as it was trained."""
@@ -65,7 +75,9 @@ def texts(
         Text(read, table_for(file)) for file, read in zip(split.validation, validation, strict=True)
     ]
     if architecture.memory:
-        others = _Others(architecture, split.training)
+        others = _Others(
+            architecture, split.training, lambda done: progress(characters + done, total)
+        )
         known = [_mixed(n, t, others.of(n)) for n, t in enumerate(known)]
         memories = (others.all(file.project) for file in split.validation)
         unknown = [_mixed(n, t, p) for n, (t, p) in enumerate(zip(unknown, memories, strict=True))]
@@ -86,15 +98,24 @@ def _count_project(architecture: Architecture, files: Sequence[Symbols]) -> Cros
 class _Others:
     """What the other files of a file's project know."""
 
-    def __init__(self, architecture: Architecture, files: Sequence[SourceFile]) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        files: Sequence[SourceFile],
+        progress: Callable[[int], None],
+    ) -> None:
         members: dict[int, list[SourceFile]] = defaultdict(list)
         self._places: list[tuple[int, int]] = []  # of each file: project, number in it
         for file in files:
             self._places.append((file.project, len(members[file.project])))
             members[file.project].append(file)
-        self._projects: dict[int, CrossFitted] = {
-            project: _count_project(architecture, symbols(own)) for project, own in members.items()
-        }
+        self._projects: dict[int, CrossFitted] = {}
+        done = 0
+        for project, own in members.items():
+            progress(done)
+            own_symbols = symbols(own)
+            self._projects[project] = _count_project(architecture, own_symbols)
+            done += sum(map(len, own_symbols))
 
     def of(self, number: int) -> Ngrams:
         """Of the training file of this number."""
