@@ -254,7 +254,8 @@ def test_a_share_of_the_bases_weights_is_left(tiny_model: Path, tmp_path: Path) 
     made = bundle.load(out)
     for name, weight in load_weights(made.files[WEIGHTS]).items():
         np.testing.assert_allclose(weight, weights[name] + 0.25, atol=1e-6)
-    assert made.description.training["base_share"] == 0.25
+    other = bundle.load(base).description.version
+    assert made.description.training["mixed"] == [{"version": other, "share": 0.25}]
     assert made.pointer() is None
     assert set(made.description.quality["bpc"]) == {"fp32", "int8"}
     Runtime(made)

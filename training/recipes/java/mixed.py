@@ -4,9 +4,11 @@
         [--include GLOB]
 
 `foretype train` tries that too, by its own validation files; here whoever calls it has chosen
-by others. The mean of weights on one path of training is often better than both ends (Wortsman
-et al. 2022, "Model soups"). Tables and counts are the model's. What the networks cost in bits is
-measured on a sample of the held-out files of the paths, those that the model was trained on.
+by others. BASE may also be a model that went on from MODEL, of whose weights MODEL gets a share.
+model.json lists what was mixed. The mean of weights on one path of training is often better than
+both ends (Wortsman et al. 2022, "Model soups"). Tables and counts are the model's. What the
+networks cost in bits is measured on a sample of the held-out files of the paths, those that the
+model was trained on.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def mixture(options: argparse.Namespace) -> Bundle:
     files = read_corpus(options.paths, [options.include]).files
     held_out = [file for file in files if file.is_held_out]
     d = model.description
-    training = {**d.training, "base_share": options.share}
+    share = {"version": base.description.version, "share": options.share}
+    training = {**d.training, "mixed": [*d.training.get("mixed", []), share]}
     identity = Identity(d.name, d.language, d.parameters, training)
     network = mixed(model, base, options.share)
     return make_bundle(network, model.ngrams(), identity, held_out, lambda text: say(f"  {text}"))

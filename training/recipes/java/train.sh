@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the shipped `java` model: fetches its corpora from Debian 12's source packages and
-# trains in ten steps, on two CPU cores in some sixteen hours; then learns what to point at.
+# trains in twelve steps, on two CPU cores in some eighteen hours; then learns what to point at.
 #
 #   training/recipes/java/train.sh WORK_FOLDER
 set -euo pipefail
@@ -85,9 +85,11 @@ python "$recipes/corpus.py" fifty --cache . --largest-share 0.08 \
     --only "$(IFS=,; echo "${fifty[*]}")"
 python "$recipes/corpus.py" corpus --cache .
 python "$recipes/corpus.py" more --cache . --manifest "$recipes/more.toml"
+python "$recipes/corpus.py" both --cache . --manifest "$recipes"/{corpus,more}.toml \
+    --largest-share 0.00625
 mkdir apart
 mv "${kept_apart[@]/#/corpus/}" apart
-rm -r "${kept_apart[@]/#/fifty/}"
+rm -r "${kept_apart[@]/#/fifty/}" "${kept_apart[@]/#/both/}" both/libcommons-lang3-java
 foretype train fifty/*/ --include '*.java' \
     --out fifty-read --language java --base projects/model --config "$recipes/7-corpus.toml"
 foretype train corpus/*/ --include '*.java' \
@@ -98,5 +100,13 @@ foretype train "$lang" more/*/ --include '*.java' \
     --out java --language java --base wider/model --config "$recipes/10-more.toml"
 # As suits Commons IO and the five projects of the pointer best, of 0, 0.2, 0.4, 0.6 and 1.
 python "$recipes/mixed.py" java/model wider/model "$lang" more/*/ --share 0.4 --out mixed
-python "$recipes/pointer.py" mixed apart/{bnd,derby,groovy,lucene8,openjpa} \
+foretype train "$lang" both/*/ --include '*.java' \
+    --out both-read --language java --base mixed --config "$recipes/11-both.toml"
+# Chosen in the same way.
+python "$recipes/mixed.py" both-read/model mixed "$lang" both/*/ --share 0.2 --out mixed-again
+foretype train "$lang" --include '*.java' \
+    --out lang-again --language java --base mixed-again --config "$recipes/12-lang.toml"
+# As much as costs other projects nothing, of 0, 0.25 and 0.4.
+python "$recipes/mixed.py" mixed-again lang-again/model "$lang" both/*/ --share 0.25 --out all-read
+python "$recipes/pointer.py" all-read apart/{bnd,derby,groovy,lucene8,openjpa} \
     --out pointing --characters 6000000
