@@ -75,14 +75,17 @@ def test_a_word_is_not_known_before_it_is_written() -> None:
 
 
 @pytest.mark.e2e
-def test_the_benchmark_sets_them_beside_the_model(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_benchmark_sets_them_beside_the_model(
+    tiny_model: Path, other_model: Path, tmp_path: Path
+) -> None:
     command = [sys.executable, "benchmarks/quality.py", write_java(tmp_path), "--held-out"]
-    options = ["--model", tiny_model, "--keystrokes", "500", "--json"]
+    options = ["--model", tiny_model, "--beside", other_model, "--keystrokes", "500", "--json"]
     done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, check=True)
     rows = json.loads(done.stdout)
     typed = {"keystrokes saved", "suggestions right"}
-    of_model = [row for label, row in rows.items() if label.startswith("tiny ")]
-    assert [set(row) for row in of_model] == 3 * [{"bpc", "tokens", "identifiers", *typed}]
+    for model in (tiny_model, other_model):
+        of_model = [row for label, row in rows.items() if label.startswith(f"{model} ")]
+        assert [set(row) for row in of_model] == 3 * [{"bpc", "tokens", "identifiers", *typed}]
     for memory in ("none", "file", "project"):
         assert set(rows[f"counts, memory {memory}"]) == {"tokens", "identifiers"}
     assert set(rows["words of the buffer"]) == typed
