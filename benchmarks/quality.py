@@ -11,7 +11,7 @@ that no training sees, --under only what lies below some folder.
 
 --beside measures other models too, such as a plain LSTM, which reads characters and nothing else:
 `foretype train FOLDER --include '*.java' --base none --config benchmarks/plain.toml --out plain`
-makes one of what the other peers read first, in some ten minutes on two cores with AMX.
+makes one of what the other peers read first, in a quarter of an hour on two cores with AMX.
 
 The compressors are charged for what the measured files add to what they read first:
 C(first + measured) - C(first). First they read the files of --after, and with --held-out
