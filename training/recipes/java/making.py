@@ -38,4 +38,4 @@ def save(out: Path, make: Callable[[], Bundle]) -> None:
         sys.exit(error.exit_code)
     d = made.description
     bits = ", ".join(f"{bits:.4f} in {p}" for p, bits in d.quality["bpc"].items())
-    say(f"{out}: {d.name} {d.version}; bits per character: {bits}")
+    say(f"{out}: {d.name} {d.version}; bits per character of the network alone: {bits}")
