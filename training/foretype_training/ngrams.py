@@ -11,12 +11,14 @@ know a stranger's project, which is what a network of many projects is for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from foretype_models import inputs
 from foretype_models.alphabet import Symbols
@@ -33,6 +35,11 @@ MAX_CONTEXTS = 8_000_000
 Counts = npt.NDArray[np.int32]
 _SYMBOL_BITS = np.uint64(9)
 _SYMBOL_MASK = np.uint64((1 << 9) - 1)
+_FOLD_BITS = np.uint64(3)
+_KEY_BITS = np.uint64(32 + 9 + 3)
+_PARTS = 8
+"""A power of two: so many parts of all contexts are counted apart, as many at once as there are
+cores, for what that takes is several times what is counted."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +96,31 @@ def count(
     for done, length in enumerate(architecture.ngrams):
         progress(done, len(architecture.ngrams))
         parts.append(_count_length(length, files, fold_of, min_count))
-    *folds, whole = (_join([part[k] for part in parts]) for k in range(FOLDS + 1))
+    whole = _join(part[FOLDS] for part in parts)
     unseen = base.without(whole)
     if len(files) == 1:
         return CrossFitted(base, [unseen], [0])
     table = whole.over(base).most_seen(MAX_CONTEXTS)
-    return CrossFitted(table, [fold.over(unseen).within(table) for fold in folds], fold_of)
+
+    def fold(number: int) -> Ngrams:
+        return _join(part[number] for part in parts).over(unseen).within(table)
+
+    with _threads() as threads:
+        return CrossFitted(table, list(threads.map(fold, range(FOLDS))), fold_of)
 
 
-def _join(tables: Sequence[Ngrams]) -> Ngrams:
-    joined = Ngrams.empty()
-    for table in tables:
-        joined = table.over(joined)
-    return joined
+def _join(tables: Iterable[Ngrams]) -> Ngrams:
+    """All in one; where several know a context, the last one's answer counts."""
+    last_first = [Ngrams.empty(), *tables][::-1]
+    contexts = np.concatenate([table.contexts for table in last_first])
+    predictions = np.concatenate([table.predictions for table in last_first])
+    unique, first = np.unique(contexts, return_index=True)
+    return Ngrams(unique, predictions[first])
+
+
+def _threads() -> ThreadPoolExecutor:
+    """One for each core that training may use: numpy's sorts let go of Python's lock."""
+    return ThreadPoolExecutor(torch.get_num_threads())
 
 
 def _count_length(
@@ -109,32 +128,47 @@ def _count_length(
 ) -> list[Ngrams]:
     """For each fold the table without its files, then the table of all, for one n."""
     shape = Architecture(ngrams=(length,))
-    pairs: list[npt.NDArray[np.uint64]] = []  # context and what followed it
-    folds: list[npt.NDArray[np.uint8]] = []
+    keys = np.empty(sum(len(file) - 1 for file in files), dtype=np.uint64)
+    end = 0
     for fold, file in zip(fold_of, files, strict=True):
         lane = file[:, None]
         hashes = inputs.context_hashes((length,), inputs.initial_context(shape, 1), lane[:-1])
-        followers = file[1:].astype(np.uint64)
-        pairs.append((hashes.ravel().astype(np.uint64) << _SYMBOL_BITS) | followers)
-        folds.append(np.full(len(followers), fold, dtype=np.uint8))
-    unique, counts = _counts_by_fold(np.concatenate(pairs), np.concatenate(folds))
-    contexts = unique >> _SYMBOL_BITS
-    symbols = (unique & _SYMBOL_MASK).astype(np.int64)
+        pairs = (hashes.ravel().astype(np.uint64) << _SYMBOL_BITS) | file[1:].astype(np.uint64)
+        start, end = end, end + len(pairs)
+        keys[start:end] = (pairs << _FOLD_BITS) | np.uint64(fold)
+    parts = _KEY_BITS - np.uint64(_PARTS.bit_length() - 1)
+
+    def tables(part: int) -> list[Ngrams]:
+        return _tables(keys[keys >> parts == part], min_count)
+
+    with _threads() as threads:
+        counted = list(threads.map(tables, range(_PARTS)))
+    return [_in_order([part[k] for part in counted]) for k in range(FOLDS + 1)]
+
+
+def _tables(keys: npt.NDArray[np.uint64], min_count: int) -> list[Ngrams]:
+    """The tables of _count_length, of some contexts: (context, what followed, fold) in 44 bits."""
+    pairs, counts = _counts_by_fold(keys)
+    contexts = pairs >> _SYMBOL_BITS
+    symbols = (pairs & _SYMBOL_MASK).astype(np.int64)
     total = counts.sum(axis=1, dtype=counts.dtype)
     without = (total - counts[:, k] for k in range(FOLDS))  # one at a time: they are large
     return [_most_frequent(contexts, symbols, c, min_count) for c in chain(without, (total,))]
 
 
-def _counts_by_fold(
-    pairs: npt.NDArray[np.uint64], folds: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.uint64], Counts]:
+def _in_order(tables: Sequence[Ngrams]) -> Ngrams:
+    """Tables in one, of which each has larger contexts than the one before."""
+    contexts = np.concatenate([table.contexts for table in tables])
+    return Ngrams(contexts, np.concatenate([table.predictions for table in tables]))
+
+
+def _counts_by_fold(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], Counts]:
     """The distinct pairs, sorted, and how often each stands in each fold: (pairs, FOLDS)."""
-    keys = pairs * np.uint64(FOLDS) + folds
     keys.sort()
     first = np.flatnonzero(run_starts(keys))
     times = np.diff(np.append(first, len(keys)))
     distinct = keys[first]
-    sorted_pairs = distinct // np.uint64(FOLDS)
+    sorted_pairs = distinct >> _FOLD_BITS
     starts = np.flatnonzero(run_starts(sorted_pairs))
     rows = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(distinct))))
     counts = np.zeros((len(starts), FOLDS), dtype=np.int32)
