@@ -49,7 +49,8 @@ SOURCES = 3
 
 
 class Memory(Protocol):
-    """Knows what followed contexts in texts that no training saw (see `memory.py`)."""
+    """Knows what followed contexts: in the training files (`Ngrams`), or in texts that no
+    training saw (see `memory.py`)."""
 
     def look_up(self, contexts: Contexts) -> Found: ...
 
@@ -255,7 +256,7 @@ def _terms(lengths: tuple[int, ...], longest: int) -> npt.NDArray[np.uint64]:
 
 def encode(
     architecture: Architecture,
-    ngrams: Ngrams,
+    table: Memory,
     context: Symbols,
     symbols: Symbols,
     memories: Memories = NO_MEMORIES,
@@ -266,7 +267,7 @@ def encode(
     that comes next. A network that reads no memory passes over `memories`.
     """
     contexts = context_hashes(architecture.ngrams, context, symbols)
-    found = ngrams.look_up(contexts)
+    found = table.look_up(contexts)
     parts = [symbols[..., None], found]
     if architecture.memory:
         sources = np.zeros(contexts.shape, dtype=np.int64)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from foretype_models import alphabet, inputs
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
-from foretype_models.inputs import CLASSES, Ngrams, confidence_class
+from foretype_models.inputs import CLASSES, Memory, Ngrams, confidence_class
 from foretype_training import ngrams
 from foretype_training.ngrams import FOLDS, MIN_COUNT, CrossFitted
 
@@ -51,7 +51,7 @@ def _answer(followers: Counter[int]) -> int:
     return 1 + symbol * CLASSES + int(confidence_class(np.array(best), np.array(total)))
 
 
-def _look_up(table: Ngrams, n: int, file: Symbols) -> list[int]:
+def _look_up(table: Memory, n: int, file: Symbols) -> list[int]:
     context = inputs.initial_context(Architecture(ngrams=(n,)), 1)
     hashes = inputs.context_hashes((n,), context, file[:-1, None])
     return table.look_up(hashes).ravel().tolist()

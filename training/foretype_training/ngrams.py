@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ import torch
 from foretype_models import inputs
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
-from foretype_models.inputs import CLASSES, Ngrams, confidence_class
+from foretype_models.inputs import CLASSES, Contexts, Found, Memory, Ngrams, confidence_class
 from foretype_models.memory import run_starts
 
 FOLDS = 8
@@ -43,14 +44,36 @@ cores, for what that takes is several times what is counted."""
 
 
 @dataclass(frozen=True)
+class Changed:
+    """A table of which some answers are others: that without a fold is the table of all but for
+    what the fold's own files say, an eighth of it, and there are FOLDS of them."""
+
+    table: Ngrams
+    changes: Ngrams  # whose predictions are those of `look_up`: 0 where nothing is known
+
+    @classmethod
+    def between(cls, table: Ngrams, other: Ngrams) -> Self:
+        """What makes the table answer as the other, all of whose contexts it knows."""
+        answers = np.zeros_like(table.predictions)
+        answers[np.searchsorted(table.contexts, other.contexts)] = other.predictions + 1
+        differs = answers != table.predictions + 1
+        return cls(table, Ngrams(table.contexts[differs], answers[differs]))
+
+    def look_up(self, contexts: Contexts) -> Found:
+        """As that of `Ngrams`."""
+        changed = self.changes.look_up(contexts)  # one more than the answer, or 0
+        return np.where(changed > 0, changed - 1, self.table.look_up(contexts))
+
+
+@dataclass(frozen=True)
 class CrossFitted:
     """The table of all files, and for each file the one that was counted without it."""
 
     table: Ngrams
-    folds: list[Ngrams]
+    folds: Sequence[Memory]
     fold_of: Sequence[int]  # of each file
 
-    def of(self, file: int) -> Ngrams:
+    def of(self, file: int) -> Memory:
         """The table to read the training file of this number with."""
         return self.folds[self.fold_of[file]]
 
@@ -102,8 +125,9 @@ def count(
         return CrossFitted(base, [unseen], [0])
     table = whole.over(base).most_seen(MAX_CONTEXTS)
 
-    def fold(number: int) -> Ngrams:
-        return _join(part[number] for part in parts).over(unseen).within(table)
+    def fold(number: int) -> Changed:
+        own = _join(part[number] for part in parts).over(unseen).within(table)
+        return Changed.between(table, own)
 
     with _threads() as threads:
         return CrossFitted(table, list(threads.map(fold, range(FOLDS))), fold_of)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
-from foretype_models.inputs import Ngrams
+from foretype_models.inputs import Memory, Ngrams
 from foretype_training import ngrams
 from foretype_training.corpus import SourceFile, Split, symbols
 from foretype_training.ngrams import CrossFitted
@@ -25,8 +25,8 @@ class Text:
     """A file, and what it is read with."""
 
     symbols: Symbols
-    table: Ngrams
-    project: Ngrams | None = None  # of the project's other files
+    table: Memory
+    project: Memory | None = None  # of the project's other files
     own_memory: bool = False  # whether what stands in it before is read too
 
 
@@ -65,7 +65,7 @@ def texts(
 
     counted = ngrams.count(architecture, training, base, folds, progress=of_table)
 
-    def table_for(file: SourceFile) -> Ngrams:
+    def table_for(file: SourceFile) -> Memory:
         """Of many projects the network is judged as on a stranger's, as it was trained."""
         fold = fold_of_project.get(file.project)
         return counted.table if fold is None else counted.folds[fold]
@@ -84,7 +84,7 @@ def texts(
     return Texts(known, unknown, counted.table)
 
 
-def _mixed(number: int, text: Text, project: Ngrams | None) -> Text:
+def _mixed(number: int, text: Text, project: Memory | None) -> Text:
     """The text with no memory, its own, or both, by its number."""
     if number % 4 == 0:
         return text
@@ -117,11 +117,11 @@ class _Others:
             self._projects[project] = _count_project(architecture, own_symbols)
             done += sum(map(len, own_symbols))
 
-    def of(self, number: int) -> Ngrams:
+    def of(self, number: int) -> Memory:
         """Of the training file of this number."""
         project, place = self._places[number]
         return self._projects[project].of(place)
 
-    def all(self, project: int) -> Ngrams | None:
+    def all(self, project: int) -> Memory | None:
         """Of a file that is not among them."""
         return self._projects[project].table if project in self._projects else None
