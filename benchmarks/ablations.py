@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -35,7 +36,6 @@ from rich.table import Table
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import Ngrams
 from foretype_training.corpus import SourceFile, Split, read_corpus, sample
-from foretype_training.display import say
 from foretype_training.picture import drawn
 from foretype_training.texts import Texts, texts
 from foretype_training.trainer import Trainer
@@ -139,7 +139,8 @@ def main() -> None:
             shape = settings_of(VARIANTS[name]).architecture
             run = trained(VARIANTS[name], read(shape.ngrams, shape.memory), seed)
             runs[name].append(run)
-            say(f"seed {seed}, {name}: {run.bits:.4f} bits, {run.rate:,.0f} characters a second")
+            note = f"seed {seed}, {name}: {run.bits:.4f} bits, {run.rate:,.0f} characters a second"
+            print(note, file=sys.stderr)
     found = rows(runs)
     if options.picture:
         draw(found, options.picture)

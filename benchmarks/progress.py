@@ -22,6 +22,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,6 @@ from safetensors.numpy import load
 from foretype_models.bundle import NETWORKS, NGRAMS, WEIGHTS, Bundle, describe
 from foretype_models.runtime import Runtime
 from foretype_training.corpus import SourceFile, in_order, read_corpus, sample
-from foretype_training.display import say
 from foretype_training.export import to_onnx
 from foretype_training.measure import Setting, bits_per_character, measure
 from foretype_training.picture import drawn
@@ -167,7 +167,8 @@ def main() -> None:
     rows: list[Row] = []
     for bundle in bundles():
         rows.append(row(bundle, files, projects))
-        say(f"{rows[-1].version}: {rows[-1].bpc['project']:.3f} bits per character, project")
+        note = f"{rows[-1].version}: {rows[-1].bpc['project']:.3f} bits per character, project"
+        print(note, file=sys.stderr)
     if options.picture:
         draw(rows, options.picture)
     if options.json:
