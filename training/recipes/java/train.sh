@@ -108,8 +108,7 @@ foretype train "$lang" --include '*.java' \
     --out lang-again --language java --base mixed-again --config "$recipes/12-lang.toml"
 # What the four projects lose by it Commons IO gains; of 0, 0.25 and 0.4.
 python "$recipes/mixed.py" mixed-again lang-again/model "$lang" both/*/ --share 0.25 --out all-read
-# Both once more, in another order and of fewer passes. As before, of 0, 0.25 and 0.3; and of Commons
-# Lang's weights as many as cost the others no more than 0.002 bits, of 0.25, 0.4 and 0.45.
+# Both once more, in another order and of fewer passes. The card says what was tried.
 sed 's/^seed = .*/seed = 13/; s/^epochs = .*/epochs = 0.4/' "$recipes/11-both.toml" >13-both.toml
 sed 's/^seed = .*/seed = 14/' "$recipes/12-lang.toml" >14-lang.toml
 foretype train "$lang" both/*/ --include '*.java' \
