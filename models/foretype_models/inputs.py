@@ -115,10 +115,10 @@ class Ngrams:
     def empty(cls) -> Ngrams:
         return cls(np.zeros(0, np.uint32), np.zeros(0, np.uint16))
 
-    def over(self, base: Ngrams) -> Ngrams:
-        """Both tables in one; where both know a context, this one's answer counts."""
-        contexts = np.concatenate((self.contexts, base.contexts))
-        predictions = np.concatenate((self.predictions, base.predictions))
+    def over(self, *others: Ngrams) -> Ngrams:
+        """All in one; where several know a context, the answer of the first of them counts."""
+        contexts = np.concatenate((self.contexts, *(other.contexts for other in others)))
+        predictions = np.concatenate((self.predictions, *(other.predictions for other in others)))
         unique, first = np.unique(contexts, return_index=True)
         return Ngrams(unique, predictions[first])
 

@@ -36,8 +36,8 @@ MAX_CONTEXTS = 8_000_000
 Counts = npt.NDArray[np.int32]
 _SYMBOL_BITS = np.uint64(9)
 _SYMBOL_MASK = np.uint64((1 << 9) - 1)
-_FOLD_BITS = np.uint64(3)
-_KEY_BITS = np.uint64(32 + 9 + 3)
+_FOLD_BITS = np.uint64(FOLDS.bit_length() - 1)  # FOLDS is a power of two
+_KEY_BITS = np.uint64(32) + _SYMBOL_BITS + _FOLD_BITS
 _PARTS = 8
 """A power of two: so many parts of all contexts are counted apart, as many at once as there are
 cores, for what that takes is several times what is counted."""
@@ -135,11 +135,7 @@ def count(
 
 def _join(tables: Iterable[Ngrams]) -> Ngrams:
     """All in one; where several know a context, the last one's answer counts."""
-    last_first = [Ngrams.empty(), *tables][::-1]
-    contexts = np.concatenate([table.contexts for table in last_first])
-    predictions = np.concatenate([table.predictions for table in last_first])
-    unique, first = np.unique(contexts, return_index=True)
-    return Ngrams(unique, predictions[first])
+    return Ngrams.empty().over(*reversed(list(tables)))
 
 
 def _threads() -> ThreadPoolExecutor:
