@@ -62,7 +62,7 @@ def engine_step(runtime: Runtime, texts: int, pointing: bool = True) -> Callable
     memories: list[Memories] = []
     for number in range(texts):
         symbols = alphabet.encode(TEXT + b"// %d\n" % number)
-        memory = TextMemory(runtime.architecture.ngrams, symbols[:-TYPED])
+        memory = TextMemory(runtime.architecture.orders, symbols[:-TYPED])
         memory.follow(symbols)
         memories.append(Memories(file=memory.at(len(symbols))))
         before = runtime.initial_state()

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretype_models import alphabet
-from foretype_models.architecture import Architecture
+from foretype_models.architecture import KINDS
 from foretype_models.network import Layer, LSTMLayer, Network, State
-from foretype_training.settings import Settings
+from foretype_training.settings import DEFAULT, Settings
 from foretype_training.trainer import learning_rate
 
 AS_IT_IS = Settings(
-    Architecture(embedding_size=64, hidden_size=192, layers=3), epochs=2.0, validations=1
+    replace(DEFAULT, embedding_size=64, hidden_size=192, layers=3), epochs=2.0, validations=1
 )
 Rate = Callable[[Settings, float], float]
 
@@ -144,10 +144,13 @@ class Variant:
 
 
 FIRST = "as it is"
+NONE: Mapping[str, tuple[int, ...]] = dict.fromkeys(KINDS, ())
 VARIANTS: Mapping[str, Variant] = {
     FIRST: Variant(),
     "reads no memory": Variant(architecture={"memory": False}),
-    "reads no n-grams either": Variant(architecture={"memory": False, "ngrams": ()}),
+    "reads no contexts either": Variant(architecture={"memory": False, **NONE}),
+    "n-grams alone": Variant(architecture={**NONE, "ngrams": AS_IT_IS.architecture.ngrams}),
+    **{f"no {k}": Variant(architecture={k: ()}) for k in KINDS if getattr(DEFAULT, k)},
     "n-grams of 32 and 48 too": Variant(architecture={"ngrams": (3, 4, 6, 9, 14, 22, 32, 48)}),
     "no residual connections": Variant(network=NoResidual),
     "output reads no embedding": Variant(network=NoShortcut),

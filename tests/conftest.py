@@ -102,7 +102,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         "tiny",
         "epochs = 6\n"
-        "[architecture]\nhidden_size = 64\nlayers = 2\nembedding_size = 32\nngrams = [3, 6, 12]\n",
+        "[architecture]\nhidden_size = 64\nlayers = 2\nembedding_size = 32\nngrams = [3, 6, 12]\n"
+        "heads = []\ncalls = []\n",
     )
     return _pointing(trained, folder / "zoo")
 

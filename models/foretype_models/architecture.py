@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 Cell = Literal["lstm", "gru", "peephole", "rnn"]
 
@@ -17,10 +17,26 @@ STATE_NAMES: dict[Cell, tuple[str, ...]] = {
 
 MAX_NGRAM = 64
 """In symbols."""
-MAX_MEMORY_NGRAMS = 8
-"""Lengths that a memory can tell apart."""
+MAX_WORDS = 8
+MAX_MEMORY_ORDERS = 16
+"""That a memory can tell apart."""
 
 _LIMITS = {"embedding_size": 4096, "hidden_size": 8192, "layers": 16}
+
+
+Kind = Literal["ngrams", "words", "parts", "heads", "calls"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Of contexts (see `contexts.py`), in the order in which what they answer is read."""
+
+
+class Order(NamedTuple):
+    """What a context is: of this kind, and of so many symbols, words or parts."""
+
+    kind: Kind
+    length: int
+
+
+Orders = tuple[Order, ...]
 
 
 class ArchitectureError(ValueError):
@@ -31,7 +47,7 @@ class ArchitectureError(ValueError):
 class Architecture:
     """embedding -> `layers` recurrent layers -> softmax over the alphabet.
 
-    What is embedded is the last symbol and, summed with it, what n-grams that end there
+    What is embedded is the last symbol and, summed with it, what the contexts that end there
     predict (`inputs.py`): a table look-up gives the network what can be counted, at no
     cost in arithmetic.
 
@@ -44,7 +60,11 @@ class Architecture:
     embedding_size: int = 64
     hidden_size: int = 512  # of every layer
     layers: int = 2
-    ngrams: tuple[int, ...] = (3, 4, 6, 9, 14, 22)  # in symbols; () reads the last one alone
+    ngrams: tuple[int, ...] = (3, 4, 6, 9, 14, 22)  # lengths of contexts of each kind
+    words: tuple[int, ...] = ()
+    parts: tuple[int, ...] = ()
+    heads: tuple[int, ...] = ()
+    calls: tuple[int, ...] = ()
     memory: bool = True  # whether it also reads what followed them in the file and the project
 
     def __post_init__(self) -> None:
@@ -58,17 +78,18 @@ class Architecture:
                 raise ArchitectureError(f"{name} must be between 1 and {limit}, not {value!r}")
         if type(self.memory) is not bool:
             raise ArchitectureError(f"memory must be true or false, not {self.memory!r}")
-        if self.memory and len(self.ngrams) > MAX_MEMORY_NGRAMS:
+        for kind in KINDS:
+            _check_rising(kind, getattr(self, kind), MAX_NGRAM if kind == "ngrams" else MAX_WORDS)
+        if self.memory and len(self.orders) > MAX_MEMORY_ORDERS:
             raise ArchitectureError(
-                f"with memory there may be {MAX_MEMORY_NGRAMS} ngrams, not {len(self.ngrams)}"
+                f"with memory there may be {MAX_MEMORY_ORDERS} lengths of contexts in all,"
+                f" not {len(self.orders)}"
             )
-        lengths = self.ngrams
-        if not all(type(n) is int and 1 <= n <= MAX_NGRAM for n in lengths) or sorted(
-            set(lengths)
-        ) != list(lengths):
-            raise ArchitectureError(
-                f"ngrams must be rising lengths from 1 to {MAX_NGRAM}, not {lengths!r}"
-            )
+
+    @property
+    def orders(self) -> Orders:
+        """Of all contexts whose answers are read, beside the last symbol."""
+        return tuple(Order(kind, length) for kind in KINDS for length in getattr(self, kind))
 
     @property
     def state_names(self) -> list[str]:
@@ -77,7 +98,7 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in a model.json."""
-        return {**asdict(self), "ngrams": list(self.ngrams)}
+        return {**asdict(self), **{kind: list(getattr(self, kind)) for kind in KINDS}}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -85,8 +106,16 @@ class Architecture:
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise ArchitectureError(f"unknown setting {sorted(unknown)[0]!r}")
-        ngrams = values.get("ngrams", cls.ngrams)
-        if not isinstance(ngrams, list | tuple):
-            raise ArchitectureError(f"ngrams must be a list of lengths, not {ngrams!r}")
-        arguments: dict[str, Any] = {**values, "ngrams": tuple(cast(list[int], ngrams))}
+        arguments = dict(values)
+        for kind in KINDS:
+            given = values.get(kind, getattr(cls, kind))
+            if not isinstance(given, list | tuple):
+                raise ArchitectureError(f"{kind} must be a list of lengths, not {given!r}")
+            arguments[kind] = tuple(cast(list[int], given))
         return cls(**arguments)
+
+
+def _check_rising(name: str, lengths: tuple[int, ...], most: int) -> None:
+    right = all(type(n) is int and 1 <= n <= most for n in lengths)
+    if not right or sorted(set(lengths)) != list(lengths):
+        raise ArchitectureError(f"{name} must be rising lengths from 1 to {most}, not {lengths!r}")

@@ -1,7 +1,7 @@
 """What the network reads at each step: rows of its embedding table.
 
-Beside the last symbol it reads what followed the last n symbols in the training files,
-for several lengths n: which symbol most often, how often, and how surely. Each answer is
+Beside the last symbol it reads what followed the last n symbols in the training files, for
+several n, and the last words: which symbol most often, how often, and how surely. Each answer is
 a row of the embedding table, and the embeddings of all of them are summed. So the
 recurrent layers need not learn by heart what a count already knows, and learn instead
 how far to trust it. (Network and counts were joined at the output by Mikolov et al.
@@ -19,13 +19,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from foretype_models import alphabet
+from foretype_models import alphabet, contexts
 from foretype_models.alphabet import Symbols
-from foretype_models.architecture import MAX_NGRAM, Architecture
+from foretype_models.architecture import Architecture
+from foretype_models.contexts import Contexts
 
 Rows = npt.NDArray[np.int64]
-Contexts = npt.NDArray[np.uint32]
-"""Hashes of the last n symbols, for each length n: (time, batch, lengths)."""
 Found = npt.NDArray[np.integer[Any]]
 """For each of such contexts 1 + its prediction, or 0; it may be unsigned."""
 
@@ -34,13 +33,7 @@ CLASSES = 16
 
 PREDICTIONS = alphabet.SIZE * CLASSES
 """How many a table can hold: a symbol, and its class of confidence."""
-_ROWS_PER_LENGTH = PREDICTIONS + 1  # the first is for contexts never seen
-BEFORE_START = alphabet.SIZE
-"""Stands in contexts for what precedes a file."""
-_POWERS = np.cumprod(np.full(MAX_NGRAM, 0x9E3779B97F4A7C15, dtype=np.uint64))
-_SHIFT, _FINALIZER = np.uint64(29), np.uint64(0xBF58476D1CE4E5B9)  # as in splitmix64
-_HIGH_HALF = np.uint64(32)
-_FEW = 256  # symbols whose contexts are hashed all at once, and not length by length
+_ROWS_PER_ORDER = PREDICTIONS + 1  # the first is for contexts never seen
 _MANY = 1_000  # contexts that are worth sorting before they are looked up
 
 
@@ -182,76 +175,38 @@ def _ones(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
 
 
 def rows(architecture: Architecture) -> int:
-    """The height of the embedding table: the alphabet, then a part for each n-gram length,
-    then, where memories are read, what tells their answers apart for each length."""
-    per_length = _ROWS_PER_LENGTH + (SOURCES if architecture.memory else 0)
-    return alphabet.SIZE + len(architecture.ngrams) * per_length
+    """The height of the embedding table: the alphabet, then a part for each order of
+    contexts, then, where memories are read, what tells their answers apart for each."""
+    per_order = _ROWS_PER_ORDER + (SOURCES if architecture.memory else 0)
+    return alphabet.SIZE + len(architecture.orders) * per_order
 
 
 def features(architecture: Architecture) -> int:
-    """How many rows are summed for a symbol: itself, an answer for each n-gram length, and
-    where memories are read also where that answer comes from."""
-    return 1 + len(architecture.ngrams) * (2 if architecture.memory else 1)
+    """How many rows are summed for a symbol: itself, an answer for each order, and where
+    memories are read also where that answer comes from."""
+    return 1 + len(architecture.orders) * (2 if architecture.memory else 1)
 
 
-def prediction_rows(length: int, confidence: npt.NDArray[np.uint8]) -> Rows:
-    """The rows for all symbols with this class of confidence, at the n-gram length of this
-    number: (alphabet,)."""
-    first = alphabet.SIZE + length * _ROWS_PER_LENGTH + 1
+def prediction_rows(order: int, confidence: npt.NDArray[np.uint8]) -> Rows:
+    """The rows for all symbols with this class of confidence, for the order of this number:
+    (alphabet,)."""
+    first = alphabet.SIZE + order * _ROWS_PER_ORDER + 1
     return first + np.arange(alphabet.SIZE) * CLASSES + confidence
 
 
-def rows_of_length(architecture: Architecture, number: int) -> Rows:
-    """All rows for the n-gram length of this number: of its answers and, where memories are
+def rows_of_order(architecture: Architecture, number: int) -> Rows:
+    """All rows for the order of this number: of its answers and, where memories are
     read, of their sources."""
     first_answers, first_sources = _firsts(architecture)
-    answers = np.arange(_ROWS_PER_LENGTH) + first_answers[number]
+    answers = np.arange(_ROWS_PER_ORDER) + first_answers[number]
     if not architecture.memory:
         return answers
     return np.concatenate((answers, np.arange(SOURCES) + first_sources[number]))
 
 
 def initial_context(architecture: Architecture, batch: int) -> Symbols:
-    """The context before the first symbol of a file: int64, (longest n-gram - 1, batch)."""
-    length = max(architecture.ngrams, default=1) - 1
-    return np.full((length, batch), BEFORE_START, dtype=np.int64)
-
-
-def context_hashes(lengths: tuple[int, ...], context: Symbols, symbols: Symbols) -> Contexts:
-    """The hashes of the last n symbols after each of `symbols` (time, batch), which follow
-    `context`, for each n: (time, batch, lengths). Reading in parts gives the same hashes."""
-    longest = len(context) + 1
-    keys = (np.concatenate((context, symbols)) + 1).astype(np.uint64)
-    if symbols.size <= _FEW:  # as in a search: in as few calls as possible
-        last = keys[_windows(longest)[: len(symbols)]]
-        return _hashed(last.swapaxes(1, 2) @ _terms(lengths, longest))
-    # One length after the other: what is worked on stays in the processor's cache.
-    hashes = np.empty((len(lengths), *symbols.shape), dtype=np.uint32)
-    code = np.zeros(symbols.shape, dtype=np.uint64)
-    for n in range(1, max(lengths, default=0) + 1):
-        code += keys[longest - n :][: len(symbols)] * _POWERS[n - 1]
-        if n in lengths:
-            hashes[lengths.index(n)] = _hashed(code)
-    return np.moveaxis(hashes, 0, -1)
-
-
-def _hashed(codes: npt.NDArray[np.uint64]) -> Contexts:
-    return (((codes ^ (codes >> _SHIFT)) * _FINALIZER) >> _HIGH_HALF).astype(np.uint32)
-
-
-@cache
-def _windows(longest: int) -> npt.NDArray[np.int64]:
-    """Where each of a few symbols and those before it stand, from it backwards: (symbols,
-    longest)."""
-    return np.arange(longest - 1, longest - 1 + _FEW)[:, None] - np.arange(longest)
-
-
-@cache
-def _terms(lengths: tuple[int, ...], longest: int) -> npt.NDArray[np.uint64]:
-    """A polynomial in the multiplier, of which the first n terms are the hash of n symbols:
-    (longest, lengths)."""
-    terms = np.arange(longest)[:, None] < np.array(lengths, dtype=np.int64)
-    return np.where(terms, _POWERS[:longest, None], np.uint64(0))
+    """The context before the first symbol of a file: int64, (longest - 1, batch)."""
+    return contexts.before_start(architecture.orders, batch)
 
 
 def encode(
@@ -266,14 +221,14 @@ def encode(
     Returns them, int64 of shape (time, batch, `features`), and the context of the symbol
     that comes next. A network that reads no memory passes over `memories`.
     """
-    contexts = context_hashes(architecture.ngrams, context, symbols)
-    found = table.look_up(contexts)
+    hashes = contexts.hashes(architecture.orders, context, symbols)
+    found = table.look_up(hashes)
     parts = [symbols[..., None], found]
     if architecture.memory:
-        sources = np.zeros(contexts.shape, dtype=np.int64)
+        sources = np.zeros(hashes.shape, dtype=np.int64)
         for source, memory in enumerate((memories.project, memories.file), 1):
             if memory is not None:
-                answers = memory.look_up(contexts)
+                answers = memory.look_up(hashes)
                 knows = answers > 0
                 found, sources = np.where(knows, answers, found), np.where(knows, source, sources)
         parts = [symbols[..., None], found, sources]
@@ -284,7 +239,7 @@ def encode(
 
 @cache
 def _first_rows(architecture: Architecture) -> Rows:
-    """The first of the rows of symbols, of each length's answers, and of their sources."""
+    """The first of the rows of symbols, of each order's answers, and of their sources."""
     answers, sources = _firsts(architecture)
     parts = [np.zeros(1, dtype=np.int64), answers]
     if architecture.memory:
@@ -293,7 +248,7 @@ def _first_rows(architecture: Architecture) -> Rows:
 
 
 def _firsts(architecture: Architecture) -> tuple[Rows, Rows]:
-    """The first row of each length's answers, and of their sources."""
-    numbers = np.arange(len(architecture.ngrams))
-    answers = alphabet.SIZE + _ROWS_PER_LENGTH * numbers
-    return answers, alphabet.SIZE + _ROWS_PER_LENGTH * len(numbers) + SOURCES * numbers
+    """The first row of each order's answers, and of their sources."""
+    numbers = np.arange(len(architecture.orders))
+    answers = alphabet.SIZE + _ROWS_PER_ORDER * numbers
+    return answers, alphabet.SIZE + _ROWS_PER_ORDER * len(numbers) + SOURCES * numbers

@@ -20,27 +20,28 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from foretype_models import inputs
+from foretype_models import contexts
 from foretype_models.alphabet import Symbols
-from foretype_models.architecture import MAX_MEMORY_NGRAMS
-from foretype_models.inputs import CLASSES, Contexts, Found, Memory, confidence_class
+from foretype_models.architecture import MAX_MEMORY_ORDERS, Orders
+from foretype_models.contexts import Contexts
+from foretype_models.inputs import CLASSES, Found, Memory, confidence_class
 
 Counts = npt.NDArray[np.integer[Any]]
 Keys = npt.NDArray[np.uint64]
-"""Occurrences of contexts, sorted: from the highest bits on the context's length and hash, the
+"""Occurrences of contexts, sorted: from the highest bits on the context's order and hash, the
 position, and what is known after it, an answer as in `inputs.Found`. Before them all stands one
 that answers nothing: what is found where there is none."""
 
-_HASH_BITS, _POSITION_BITS, _ANSWER_BITS = 27, 21, 13  # and the rest of 64 for the length
+_HASH_BITS, _POSITION_BITS, _ANSWER_BITS = 26, 21, 13  # and the rest of 64 for the order
 MAX_SYMBOLS = 2**_POSITION_BITS
 _POSITION_AT = np.uint64(_ANSWER_BITS)
 _CONTEXT_AT = np.uint64(_ANSWER_BITS + _POSITION_BITS)
-_LENGTH_AT = np.uint64(_ANSWER_BITS + _POSITION_BITS + _HASH_BITS)
+_ORDER_AT = np.uint64(_ANSWER_BITS + _POSITION_BITS + _HASH_BITS)
 _ANSWERS = np.uint64(2**_ANSWER_BITS - 1)
 _POSITIONS = np.uint64(MAX_SYMBOLS - 1)
 _OTHER_CONTEXT = np.uint64(1) << _CONTEXT_AT  # two keys of one context differ by less
 _UNUSED = np.uint32(32 - _HASH_BITS)  # bits of a hash
-_LENGTHS = np.arange(MAX_MEMORY_NGRAMS, dtype=np.uint64) << _LENGTH_AT
+_ORDERS = np.arange(MAX_MEMORY_ORDERS, dtype=np.uint64) << _ORDER_AT
 MAX_NEWEST = 128
 """Symbols at a text's end that are kept apart; once they are more, they join the others."""
 _NEWEST_BYTES = 200  # that Python takes for one of these, roughly
@@ -52,7 +53,7 @@ _FEW, _SORTED = 16, 100
 
 @dataclass(frozen=True)
 class Answers:
-    """Given in advance for every symbol of a text: (time, batch, lengths)."""
+    """Given in advance for every symbol of a text: (time, batch, orders)."""
 
     found: Found
 
@@ -110,7 +111,7 @@ class _Occurrences:
         return _Occurrences(self.first, position, position)
 
     def extended(self, contexts: Contexts, followers: Symbols) -> _Occurrences:
-        """With more of them, (n, lengths), in the text's order. It is done once with each: they
+        """With more of them, (n, orders), in the text's order. It is done once with each: they
         join the same chains."""
         # A symbol or a few, as they are typed: a few numbers, for which Python is faster than
         # numpy.
@@ -162,7 +163,7 @@ def _class(run: int, total: int) -> int:
 def _keys(contexts: Contexts) -> Keys:
     """Of the occurrences of contexts, less their positions and answers."""
     hashes = (contexts >> _UNUSED).astype(np.uint64)
-    return hashes << _CONTEXT_AT | _LENGTHS[: contexts.shape[-1]]
+    return hashes << _CONTEXT_AT | _ORDERS[: contexts.shape[-1]]
 
 
 def _at(positions: npt.ArrayLike) -> Keys:
@@ -227,18 +228,18 @@ def _counted(starts: npt.NDArray[np.bool_], followers: Counts) -> tuple[Counts, 
     return _since(starts | run_starts(followers)), _since(starts)
 
 
-def _occurrences(lengths: tuple[int, ...], symbols: Symbols) -> _Occurrences:
+def _occurrences(orders: Orders, symbols: Symbols) -> _Occurrences:
     """Those in a text, sorted. Raises ValueError where it is too long."""
     if len(symbols) > MAX_SYMBOLS:
         raise ValueError(f"a text of {len(symbols)} symbols, more than {MAX_SYMBOLS}")
     valid = max(0, len(symbols) - 1)
-    first = np.zeros(1 + len(lengths) * valid, dtype=np.uint64)
+    first = np.zeros(1 + len(orders) * valid, dtype=np.uint64)
     positions = _at(np.arange(valid))
     followers = symbols[1:].astype(np.int32)
-    contexts = _keys(_hashes(lengths, symbols[:-1]))
-    # One length after the other: what is worked on stays in the processor's cache.
-    for number in range(len(lengths)):
-        keys = contexts[:, number] | positions
+    unplaced = _keys(_hashes(orders, symbols[:-1]))
+    # One order after the other: what is worked on stays in the processor's cache.
+    for number in range(len(orders)):
+        keys = unplaced[:, number] | positions
         keys.sort()
         following = followers[(keys >> _POSITION_AT & _POSITIONS).astype(np.int64)]
         counts = _counted(run_starts(keys >> _CONTEXT_AT), following)
@@ -255,22 +256,21 @@ class TextMemory:
 
     All occurrences of all contexts lie in one sorted array, so that the last one before a
     position is found by bisection; the newest are found by their contexts for a while.
-    A symbol takes 8 bytes for each length. `MAX_SYMBOLS` bounds a text, and there may be
-    eight lengths.
+    A symbol takes 8 bytes for each order. `MAX_SYMBOLS` bounds a text.
     """
 
-    def __init__(self, lengths: tuple[int, ...], symbols: Symbols) -> None:
+    def __init__(self, orders: Orders, symbols: Symbols) -> None:
         """`symbols` is int64 of shape (n,)."""
         # The text that it follows, and the one for which the first occurrences were sorted.
         self._symbols = self._sorted = symbols.astype(np.uint16)
-        self._lengths = lengths
-        self._occurrences = _occurrences(lengths, symbols)
+        self._orders = orders
+        self._occurrences = _occurrences(orders, symbols)
 
     @property
     def nbytes(self) -> int:
         newest = self._occurrences.known - self._occurrences.valid
         arrays = (self._occurrences.first, self._symbols, self._sorted)
-        return sum(a.nbytes for a in arrays) + newest * len(self._lengths) * _NEWEST_BYTES
+        return sum(a.nbytes for a in arrays) + newest * len(self._orders) * _NEWEST_BYTES
 
     def follow(self, symbols: Symbols) -> None:
         """Goes over to another text, at little cost where the beginning is the same. What
@@ -284,10 +284,10 @@ class TextMemory:
         self._symbols = compact
         new = range(occurrences.known, len(symbols) - 1)
         if len(new) > min(MAX_NEW, _FEW + len(symbols) // _SORTED):
-            occurrences = _occurrences(self._lengths, symbols)
+            occurrences = _occurrences(self._orders, symbols)
         elif new:
             occurrences = occurrences.extended(
-                _contexts(self._lengths, symbols, new), symbols[new.start + 1 :]
+                _contexts(self._orders, symbols, new), symbols[new.start + 1 :]
             )
         if occurrences.known - occurrences.valid > MAX_NEWEST:
             occurrences = occurrences.merged()
@@ -341,38 +341,29 @@ class _View:
         return newer
 
 
-def answers(lengths: tuple[int, ...], symbols: Symbols) -> Found:
-    """What a text's own memory answers after each of its symbols (n,): (n, lengths)."""
-    occurrences = _occurrences(lengths, np.append(symbols, 0)).first
+def answers(orders: Orders, symbols: Symbols) -> Found:
+    """What a text's own memory answers after each of its symbols (n,): (n, orders)."""
+    occurrences = _occurrences(orders, np.append(symbols, 0)).first
     keys = occurrences[1:]
     before = np.where(run_starts(keys >> _CONTEXT_AT), 0, _answers(occurrences[:-1]))
-    found = np.zeros((len(symbols), len(lengths)), dtype=np.int64)
-    positions, length = keys >> _POSITION_AT & _POSITIONS, keys >> _LENGTH_AT
-    found[positions.astype(np.int64), length.astype(np.int64)] = before
+    found = np.zeros((len(symbols), len(orders)), dtype=np.int64)
+    positions, order = keys >> _POSITION_AT & _POSITIONS, keys >> _ORDER_AT
+    found[positions.astype(np.int64), order.astype(np.int64)] = before
     return found
 
 
-def _hashes(lengths: tuple[int, ...], symbols: Symbols) -> Contexts:
-    """Of the contexts that end at each symbol of a text (n,), from its beginning: (n, lengths)."""
-    if not len(symbols):
-        return np.zeros((0, len(lengths)), dtype=np.uint32)
-    context = _before_start(max(lengths, default=1))[:, None]
-    return inputs.context_hashes(lengths, context, symbols[:, None])[:, 0]
+def _hashes(orders: Orders, symbols: Symbols) -> Contexts:
+    """Of the contexts that end at each symbol of a text (n,), from its beginning: (n, orders)."""
+    before = contexts.before_start(orders, 1)
+    return contexts.hashes(orders, before, symbols[:, None])[:, 0]
 
 
-def _contexts(lengths: tuple[int, ...], symbols: Symbols, positions: range) -> Contexts:
-    """Those that end at the symbols of these positions: (positions, lengths)."""
-    longest = max(lengths, default=1)
-    first = max(0, positions.start - longest + 1)
-    before = np.concatenate((_before_start(longest), symbols[first : positions.start]))
-    context = before[len(before) - longest + 1 :, None]
-    return inputs.context_hashes(lengths, context, symbols[positions.start : positions.stop, None])[
-        :, 0
-    ]
-
-
-def _before_start(longest: int) -> Symbols:
-    return np.full(longest - 1, inputs.BEFORE_START, dtype=np.int64)
+def _contexts(orders: Orders, symbols: Symbols, positions: range) -> Contexts:
+    """Those that end at the symbols of these positions: (positions, orders)."""
+    before = contexts.before_start(orders, 1)
+    known = symbols[max(0, positions.start - len(before)) : positions.start, None]
+    context = np.concatenate((before, known))[len(known) :]
+    return contexts.hashes(orders, context, symbols[positions.start : positions.stop, None])[:, 0]
 
 
 def _common_length(one: npt.NDArray[np.uint16], other: npt.NDArray[np.uint16]) -> int:

@@ -46,7 +46,7 @@ class State:
 
     `tensors` are float32 of shape (batch, hidden), in the order of
     `Architecture.state_names`, for an int8 network wider by its guards; `context` is int64
-    of shape (longest n-gram - 1, batch); `recent` is what there is to point at in each text.
+    of shape (reach of its contexts - 1, batch); `recent` is what there is to point at in each text.
     """
 
     tensors: tuple[npt.NDArray[np.float32], ...]

@@ -19,7 +19,7 @@ from foretype_server.drafts import Drafts
 from foretype_server.names import Names
 from foretype_server.observer import NO_OBSERVER, Observer
 from foretype_server.reading import Reader
-from foretype_server.recall import memory_lengths
+from foretype_server.recall import memory_orders
 from foretype_server.scoring import CharacterScore, score
 from foretype_server.search import Character
 from foretype_server.states import Snapshot
@@ -57,7 +57,7 @@ class Engine:
         self.runtime = runtime
         self._observer = observer
         self._bounds = snapshot_bytes, capacity
-        self.workspaces = workspaces or Workspaces(memory_lengths(runtime.architecture))
+        self.workspaces = workspaces or Workspaces(memory_orders(runtime.architecture))
         self._reader = Reader(runtime, self.workspaces, snapshot_bytes)
         self._drafts = Drafts(runtime.is_exact)
         self._compute = Compute(runtime, capacity, self._reader.background, observer)
@@ -83,10 +83,10 @@ class Engine:
     def successor(self, runtime: Runtime) -> Engine:
         """One with another model, which remembers the same files of workspaces.
 
-        Where that model reads contexts of other lengths they are counted anew, at some
+        Where that model reads contexts of other orders they are counted anew, at some
         seconds for a large workspace.
         """
-        workspaces = self.workspaces.counted_for(memory_lengths(runtime.architecture))
+        workspaces = self.workspaces.counted_for(memory_orders(runtime.architecture))
         return Engine(runtime, *self._bounds, self._observer, workspaces)
 
     def close(self) -> None:

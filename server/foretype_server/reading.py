@@ -12,7 +12,7 @@ from foretype_models import alphabet
 from foretype_models.inputs import Memories, Memory
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server.documents import Document, Timings
-from foretype_server.recall import FileMemories, memory_lengths
+from foretype_server.recall import FileMemories, memory_orders
 from foretype_server.states import BLOCK, Name, Origin, Snapshot, Snapshots
 from foretype_server.workspaces import Project, Workspaces
 
@@ -70,7 +70,7 @@ class Reader:
         self.runtime = runtime
         self._workspaces = workspaces
         self._snapshots = Snapshots(snapshot_bytes)
-        self._files = FileMemories(memory_lengths(runtime.architecture))
+        self._files = FileMemories(memory_orders(runtime.architecture))
         self._waiting: OrderedDict[tuple[str, str], _Reading] = OrderedDict()  # newest last
         self._expected: OrderedDict[tuple[str, str], Document] = OrderedDict()
         # The memory that a file was last read with, and the one it is being read with.

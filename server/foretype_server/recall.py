@@ -10,8 +10,9 @@ import numpy as np
 
 from foretype_models import alphabet
 from foretype_models.alphabet import Symbols
-from foretype_models.architecture import Architecture
-from foretype_models.inputs import Contexts, Found, Memory
+from foretype_models.architecture import Architecture, Orders
+from foretype_models.contexts import Contexts
+from foretype_models.inputs import Found, Memory
 from foretype_models.memory import TextMemory, symbols_of
 from foretype_server.states import Name, Origin
 
@@ -22,9 +23,9 @@ jumps about in a long text finds the spans as they were left."""
 CAPACITY = 36 * 2**20  # bytes
 
 
-def memory_lengths(architecture: Architecture) -> tuple[int, ...]:
+def memory_orders(architecture: Architecture) -> Orders:
     """Of the contexts that a memory has to know for a network."""
-    return architecture.ngrams if architecture.memory else ()
+    return architecture.orders if architecture.memory else ()
 
 
 class FileMemories:
@@ -34,8 +35,8 @@ class FileMemories:
     computes has it alone (see `compute.py`).
     """
 
-    def __init__(self, lengths: tuple[int, ...], capacity: int = CAPACITY) -> None:
-        self._lengths = lengths
+    def __init__(self, orders: Orders, capacity: int = CAPACITY) -> None:
+        self._orders = orders
         self._capacity = capacity
         self._texts: OrderedDict[tuple[Name, int], tuple[bytes, TextMemory]] = OrderedDict()
 
@@ -71,7 +72,7 @@ class FileMemories:
         text = origin.text[first : first + SPAN]
         known = self._texts.pop(key, None)
         if known is None:
-            memory = TextMemory(self._lengths, _symbols(origin, first, text))
+            memory = TextMemory(self._orders, _symbols(origin, first, text))
         else:
             followed, memory = known
             if followed.startswith(text):

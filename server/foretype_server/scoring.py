@@ -13,7 +13,7 @@ from foretype_models import alphabet
 from foretype_models.inputs import Memories
 from foretype_models.runtime import LogProbs, Piece, Read, Runtime
 from foretype_server.documents import Timings
-from foretype_server.recall import FileMemories, memory_lengths
+from foretype_server.recall import FileMemories, memory_orders
 from foretype_server.states import BLOCK, Name, Origin
 
 Floats = npt.NDArray[np.float64]
@@ -38,7 +38,7 @@ def score(
     What it does between two of them takes a few milliseconds at most, for others wait.
     """
     timings.queue = perf_counter() - timings.arrived
-    files = FileMemories(memory_lengths(runtime.architecture))
+    files = FileMemories(memory_orders(runtime.architecture))
     origin = Origin(b"", Name("", path), text)
     before = alphabet.encode_path(path)
     known = Memories(file=files.of_path(origin))

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from foretype.project import LARGE_SHARE, MAX_BYTES
-from foretype_models import alphabet, inputs
-from foretype_models.architecture import Architecture
-from foretype_models.inputs import CLASSES, Contexts, Found, Memory, Ngrams, confidence_class
+from foretype_models import alphabet, contexts
+from foretype_models.architecture import Order, Orders
+from foretype_models.contexts import Contexts
+from foretype_models.inputs import CLASSES, Found, Memory, Ngrams, confidence_class
 from foretype_models.memory import run_starts
 from foretype_server import names
 from foretype_server.names import Hashes
@@ -73,14 +74,14 @@ class _Nearest:
         return found
 
 
-def count(lengths: tuple[int, ...], texts: Mapping[str, bytes]) -> Table:
+def count(orders: Orders, texts: Mapping[str, bytes]) -> Table:
     """The table of some files by path, at least one: of each context the symbol that followed
     most often (of equals the first in the alphabet), and how surely."""
     files = {path: number for number, path in enumerate(texts)}
-    parts = [_count_length(length, texts) for length in lengths]
+    parts = [_count_order(order, texts) for order in orders]
     contexts = np.concatenate([np.zeros(0, np.uint32), *(part[0] for part in parts)])
-    order = np.argsort(contexts, kind="stable")
-    first = order[run_starts(contexts[order])]  # lengths may share a hash by chance
+    places = np.argsort(contexts, kind="stable")
+    first = places[run_starts(contexts[places])]  # orders may share a hash by chance
     predictions = np.concatenate([np.zeros(0, np.uint16), *(part[1] for part in parts)])
     owners = np.concatenate([np.zeros(0, np.uint16), *(part[2] for part in parts)])
     if len(first) > MAX_CONTEXTS:  # those seen most often, and of these the surest
@@ -90,16 +91,15 @@ def count(lengths: tuple[int, ...], texts: Mapping[str, bytes]) -> Table:
     return Table(counted, owners[first], files, names.hashes(texts.values()))
 
 
-def _count_length(
-    length: int, texts: Mapping[str, bytes]
+def _count_order(
+    order: Order, texts: Mapping[str, bytes]
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
-    """Contexts, predictions and owners for one n-gram length."""
-    shape = Architecture(ngrams=(length,))
+    """Contexts, predictions and owners for one order."""
     # Every symbol of a file but its last: its path between two control symbols, its text.
     keys = np.empty(sum(len(p.encode()) + 2 + len(t) for p, t in texts.items()), dtype=np.uint64)
     at = 0
     for number, (path, text) in enumerate(texts.items()):
-        of_file = _keys(shape, number, alphabet.encode_file(path, text))
+        of_file = _keys(order, number, alphabet.encode_file(path, text))
         keys[at : at + len(of_file)] = of_file
         at += len(of_file)
     keys.sort()
@@ -138,10 +138,11 @@ def _summed(
     )
 
 
-def _keys(shape: Architecture, number: int, file: alphabet.Symbols) -> npt.NDArray[np.uint64]:
+def _keys(order: Order, number: int, file: alphabet.Symbols) -> npt.NDArray[np.uint64]:
     """Context, follower and file of every symbol, to be sorted in that order."""
     lane = file[:-1, None]
-    hashes = inputs.context_hashes(shape.ngrams, inputs.initial_context(shape, 1), lane).ravel()
+    before = contexts.before_start((order,), 1)
+    hashes = contexts.hashes((order,), before, lane).ravel()
     pairs = hashes.astype(np.uint64) << _SYMBOL_BITS | file[1:].astype(np.uint64)
     return pairs << _FILE_BITS | np.uint64(number)
 
@@ -171,8 +172,8 @@ _NOTHING = Status(0, 0, 0, 0)
 class Workspace:
     """The files of one workspace, counted; what is changed is counted anew at little cost."""
 
-    def __init__(self, lengths: tuple[int, ...], max_bytes: int = MAX_BYTES) -> None:
-        self._lengths = lengths
+    def __init__(self, orders: Orders, max_bytes: int = MAX_BYTES) -> None:
+        self._orders = orders
         self._max_bytes = max_bytes
         self._texts: OrderedDict[str, bytes] = OrderedDict()  # the newest last
         self._fresh: dict[str, bytes] = {}  # changed since all were counted
@@ -201,9 +202,9 @@ class Workspace:
             self._count(anew=True)
         return gone
 
-    def counted_for(self, lengths: tuple[int, ...]) -> Workspace:
+    def counted_for(self, orders: Orders) -> Workspace:
         """One with the same files, for a network that reads other contexts."""
-        other = Workspace(lengths, self._max_bytes)
+        other = Workspace(orders, self._max_bytes)
         other._texts, other._left_out = self._texts.copy(), self._left_out.copy()
         other._count(anew=True)
         return other
@@ -247,10 +248,10 @@ class Workspace:
             or not self._tables
             or sum(map(len, self._fresh.values())) * _FRESH_SHARE > self._bytes
         ):
-            self._tables = (count(self._lengths, self._texts),) if self._texts else ()
+            self._tables = (count(self._orders, self._texts),) if self._texts else ()
             self._fresh = {}
         elif self._fresh:
-            self._tables = (count(self._lengths, self._fresh), self._tables[-1])
+            self._tables = (count(self._orders, self._fresh), self._tables[-1])
 
 
 def others(tables: tuple[Table, ...], path: str) -> Memory | None:
@@ -275,8 +276,8 @@ class _Entry:
 class Workspaces:
     """The memories of all workspaces; the least recently used leave. Safe for threads."""
 
-    def __init__(self, lengths: tuple[int, ...], max_workspaces: int = MAX_WORKSPACES) -> None:
-        self._lengths = lengths
+    def __init__(self, orders: Orders, max_workspaces: int = MAX_WORKSPACES) -> None:
+        self._orders = orders
         self._max = max_workspaces
         self._counting = threading.Lock()  # one at a time: it takes memory and a core
         self._lock = threading.Lock()  # of what follows, and never held for long
@@ -309,17 +310,17 @@ class Workspaces:
                 return _NOTHING
             return entry.status
 
-    def counted_for(self, lengths: tuple[int, ...]) -> Workspaces:
-        """Those with the same files for a network that reads contexts of these lengths: these
+    def counted_for(self, orders: Orders) -> Workspaces:
+        """Those with the same files for a network that reads contexts of these orders: these
         themselves where it reads the same."""
-        if lengths == self._lengths:
+        if orders == self._orders:
             return self
-        others = Workspaces(lengths, self._max)
+        others = Workspaces(orders, self._max)
         with self._counting:
             with self._lock:
                 entries = list(self._entries.items())
             for name, entry in entries:
-                others._renew(name, _Entry(entry.workspace.counted_for(lengths)))
+                others._renew(name, _Entry(entry.workspace.counted_for(orders)))
         return others
 
     @property
@@ -353,7 +354,7 @@ class Workspaces:
         with self._lock:
             entry = self._entries.get(name)
             if entry is None and make:
-                entry = self._entries[name] = _Entry(Workspace(self._lengths))
+                entry = self._entries[name] = _Entry(Workspace(self._orders))
             return entry
 
     def _renew(self, name: str, entry: _Entry, forgotten: bool = False) -> None:

@@ -29,7 +29,7 @@ def test_the_state_is_named_by_layer(cell: Cell) -> None:
     ("values", "message"),
     [
         ({"cell": "transformer"}, "unknown cell 'transformer'; there are lstm, gru, peephole, rnn"),
-        ({"heads": 8}, "unknown setting 'heads'"),
+        ({"dropout": 0.1}, "unknown setting 'dropout'"),
         ({"layers": 0}, "layers must be between 1 and 16, not 0"),
         ({"layers": 17}, "layers must be between 1 and 16, not 17"),
         ({"layers": True}, "layers must be between 1 and 16, not True"),
@@ -42,6 +42,12 @@ def test_the_state_is_named_by_layer(cell: Cell) -> None:
         ({"ngrams": [3, 3]}, "ngrams must be rising lengths from 1 to 64, not (3, 3)"),
         ({"ngrams": [6, 3]}, "ngrams must be rising lengths from 1 to 64, not (6, 3)"),
         ({"ngrams": ["3"]}, "ngrams must be rising lengths from 1 to 64, not ('3',)"),
+        ({"words": [9]}, "words must be rising lengths from 1 to 8, not (9,)"),
+        ({"calls": 1}, "calls must be a list of lengths, not 1"),
+        (
+            {"ngrams": [*range(1, 13)], "words": [1, 2, 3], "parts": [1, 2]},
+            "with memory there may be 16 lengths of contexts in all, not 17",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_refused(values: dict[str, Any], message: str) -> None:

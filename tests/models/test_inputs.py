@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretype_models import alphabet, inputs
+from foretype_models import alphabet, contexts, inputs
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import Ngrams
 
@@ -33,7 +33,7 @@ def _table(ngrams: Ngrams) -> Table:
 def _knowing(shape: Architecture, symbols: alphabet.Symbols) -> Ngrams:
     """A table that knows about half of the contexts in `symbols`."""
     context = inputs.initial_context(shape, symbols.shape[1])
-    hashes = inputs.context_hashes(shape.ngrams, context, symbols)
+    hashes = contexts.hashes(shape.orders, context, symbols)
     return _ngrams({int(c): int(c) % inputs.PREDICTIONS for c in hashes.ravel()[::2]})
 
 
@@ -77,7 +77,7 @@ def test_a_context_is_the_last_n_symbols_and_no_more() -> None:
     shape = Architecture(ngrams=(3,))
     one, other = (alphabet.encode(text)[:, None] for text in (b"xabc", b"yabc"))
     hashes = [
-        inputs.context_hashes(shape.ngrams, inputs.initial_context(shape, 1), symbols).ravel()
+        contexts.hashes(shape.orders, inputs.initial_context(shape, 1), symbols).ravel()
         for symbols in (one, other)
     ]
     assert (hashes[0] == hashes[1]).tolist() == [False, False, False, True]

@@ -8,28 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretype_models import alphabet, inputs, memory
+from foretype_models import alphabet, contexts, inputs, memory
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
-from foretype_models.inputs import CLASSES, Contexts, Found, Memories, Ngrams, confidence_class
+from foretype_models.contexts import BEFORE_START, Contexts
+from foretype_models.inputs import CLASSES, Found, Memories, Ngrams, confidence_class
 from foretype_models.memory import TextMemory
 
 LENGTHS = (1, 2, 4)
-SHAPE = Architecture(ngrams=LENGTHS, memory=True)
+SHAPE = Architecture(ngrams=LENGTHS)
+ORDERS = SHAPE.orders
 
 texts = st.text("ab\n", max_size=40).map(lambda text: alphabet.encode_file("p", text.encode())[:-1])
 
 
 def _contexts(symbols: Symbols) -> Contexts:
-    """Those that end at each symbol: (n, 1, lengths)."""
+    """Those that end at each symbol: (n, 1, orders)."""
     context = inputs.initial_context(SHAPE, 1)
-    return inputs.context_hashes(LENGTHS, context, symbols[:, None])
+    return contexts.hashes(ORDERS, context, symbols[:, None])
 
 
 def _by_hand(symbols: Symbols) -> Found:
-    """What followed each context before, each time it was read: (n, lengths)."""
+    """What followed each context before, each time it was read: (n, orders)."""
     found = np.zeros((len(symbols), len(LENGTHS)), dtype=np.int64)
-    padded = [inputs.BEFORE_START] * max(LENGTHS) + symbols.tolist()
+    padded = [BEFORE_START] * max(LENGTHS) + symbols.tolist()
     for column, n in enumerate(LENGTHS):
         followers: dict[tuple[int, ...], list[int]] = {}
         for position in range(len(symbols)):
@@ -52,13 +54,13 @@ def _along(text: TextMemory, symbols: Symbols) -> Found:
 @given(texts)
 def test_it_answers_what_followed_last_and_how_often_in_a_row(symbols: Symbols) -> None:
     expected = _by_hand(symbols)
-    np.testing.assert_array_equal(_along(TextMemory(LENGTHS, symbols), symbols), expected)
-    np.testing.assert_array_equal(memory.answers(LENGTHS, symbols), expected)
+    np.testing.assert_array_equal(_along(TextMemory(ORDERS, symbols), symbols), expected)
+    np.testing.assert_array_equal(memory.answers(ORDERS, symbols), expected)
 
 
 @given(st.lists(texts, min_size=2, max_size=8))
 def test_following_a_text_through_its_edits_is_reading_it_anew(versions: list[Symbols]) -> None:
-    text = TextMemory(LENGTHS, versions[0])
+    text = TextMemory(ORDERS, versions[0])
     for symbols in versions[1:]:
         text.follow(symbols)
         np.testing.assert_array_equal(_along(text, symbols), _by_hand(symbols))
@@ -71,7 +73,7 @@ def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
     symbols = rng.integers(97, 100, 3 * memory.MAX_NEWEST)
     other = rng.integers(97, 100, len(symbols))
     typed = symbols[:1]
-    text = TextMemory(LENGTHS, typed)
+    text = TextMemory(ORDERS, typed)
     for length in range(1, len(symbols), step):
         typed = symbols[:length]
         text.follow(typed)
@@ -84,7 +86,7 @@ def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
 
 def test_who_takes_an_edit_back_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = np.random.default_rng(0).integers(97, 100, 3 * memory.MAX_NEW)
-    text = TextMemory(LENGTHS, drawn)
+    text = TextMemory(ORDERS, drawn)
     monkeypatch.setattr(memory, "_occurrences", None)
     for at in (memory.MAX_NEW, 2 * memory.MAX_NEW, 10, len(drawn)):
         edited = np.concatenate((drawn[:at], drawn[:5]))
@@ -98,7 +100,7 @@ def test_what_was_handed_out_goes_on_to_answer_for_the_text_before(typed: int, b
     """However much is typed then, and after going back into the newest or behind them."""
     rng = np.random.default_rng(typed)
     drawn = rng.integers(97, 100, 500)
-    text = TextMemory(LENGTHS, drawn[:100])
+    text = TextMemory(ORDERS, drawn[:100])
     text.follow(drawn[:110])
     handed_out = text.at(110), text.along(0, 110)
     contexts = _contexts(drawn[:110])
@@ -111,16 +113,16 @@ def test_what_was_handed_out_goes_on_to_answer_for_the_text_before(typed: int, b
 @given(texts, st.integers(0, 40))
 def test_what_stands_after_a_position_does_not_change_its_answer(symbols: Symbols, at: int) -> None:
     at = min(at, len(symbols))
-    whole = TextMemory(LENGTHS, symbols).at(at)
-    beginning = TextMemory(LENGTHS, symbols[:at]).at(at)
+    whole = TextMemory(ORDERS, symbols).at(at)
+    beginning = TextMemory(ORDERS, symbols[:at]).at(at)
     contexts = _contexts(symbols)
     np.testing.assert_array_equal(whole.look_up(contexts), beginning.look_up(contexts))
 
 
 def test_it_says_how_large_it_is() -> None:
     symbols = alphabet.encode(b"class A {}")
-    assert TextMemory(LENGTHS, symbols).nbytes > TextMemory(LENGTHS, symbols[:4]).nbytes > 0
-    typed = TextMemory(LENGTHS, symbols[:4])
+    assert TextMemory(ORDERS, symbols).nbytes > TextMemory(ORDERS, symbols[:4]).nbytes > 0
+    typed = TextMemory(ORDERS, symbols[:4])
     before = typed.nbytes
     typed.follow(symbols)
     assert typed.nbytes > before + 100 * (len(symbols) - 4)
@@ -128,9 +130,9 @@ def test_it_says_how_large_it_is() -> None:
 
 def test_a_text_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MAX_SYMBOLS", 4)
-    TextMemory(LENGTHS, alphabet.encode(b"four"))
+    TextMemory(ORDERS, alphabet.encode(b"four"))
     with pytest.raises(ValueError, match="a text of 5 symbols, more than 4"):
-        TextMemory(LENGTHS, alphabet.encode(b"fives"))
+        TextMemory(ORDERS, alphabet.encode(b"fives"))
 
 
 @pytest.mark.parametrize("at", [memory.MAX_SYMBOLS - 2, 2**20])
@@ -138,7 +140,7 @@ def test_the_end_of_the_longest_text_is_known_as_its_beginning_is(at: int) -> No
     symbols = np.full(memory.MAX_SYMBOLS, ord("a"))
     symbols[[0, at]] = ord("b")
     context = _contexts(alphabet.encode(b"xaab"))[-1:]
-    [[_, pair, _]] = TextMemory(LENGTHS, symbols).at(len(symbols)).look_up(context)[0].tolist()
+    [[_, pair, _]] = TextMemory(ORDERS, symbols).at(len(symbols)).look_up(context)[0].tolist()
     assert pair == 1 + ord("a") * CLASSES + int(confidence_class(np.array(1), np.array(1)))
 
 
@@ -186,7 +188,7 @@ def test_a_network_that_reads_no_memory_passes_over_it() -> None:
 
 @given(texts)
 def test_all_rows_lie_in_the_embedding_and_no_two_meanings_share_one(symbols: Symbols) -> None:
-    text = TextMemory(LENGTHS, symbols)
+    text = TextMemory(ORDERS, symbols)
     rows, _ = inputs.encode(
         SHAPE,
         Ngrams.empty(),

@@ -202,7 +202,7 @@ def test_a_network_points_at_the_text_that_is_remembered_and_at_no_other(
     log_probs, state = runtime.read(piece.symbols, piece.state)
     assert np.array_equal(log_probs, alone.log_probs)
     assert state.recent == (NOTHING,)
-    own = Memories(file=TextMemory(runtime.architecture.ngrams, symbols).along(0, len(symbols)))
+    own = Memories(file=TextMemory(runtime.architecture.orders, symbols).along(0, len(symbols)))
     [(log_probs, state)] = runtime.read_together([replace(piece, memories=own)])
     alone = runtime.run(piece.symbols, piece.state, own)
     assert not np.array_equal(log_probs, alone.log_probs)

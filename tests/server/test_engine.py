@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foretype_models import alphabet, bundle
-from foretype_models.inputs import NO_MEMORIES, Contexts, Found, Memories
+from foretype_models.contexts import Contexts
+from foretype_models.inputs import NO_MEMORIES, Found, Memories
 from foretype_models.memory import Answers, answers
 from foretype_models.runtime import Piece, Read, Runtime
 from foretype_server import compute as compute_module
@@ -193,7 +194,7 @@ def test_names_are_known_from_the_document_and_its_workspace(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network writes one of the animals' names, and is sure of none."""
-    prefix = "package org.example.zoo;\n\nimport java.util.List;\n\nclass "
+    prefix = "package org.example.zoo;\n\nimport java.util.List;\n\npublic class "
 
     def found(confidence: float, suffix: str = "", workspace: str = "zoo") -> str:
         limits = Limits("line", Options(1, 200, confidence))
@@ -219,7 +220,7 @@ def test_scores_are_those_of_the_network(engine: Engine, runtime: Runtime) -> No
     scores = asyncio.run(engine.score(PATH, text, Timings()))
     assert "".join(score.text for score in scores) == text
     symbols = np.concatenate((alphabet.encode_path(PATH), alphabet.encode(text.encode())))
-    own = Memories(file=Answers(answers(runtime.architecture.ngrams, symbols)[:-1, None]))
+    own = Memories(file=Answers(answers(runtime.architecture.orders, symbols)[:-1, None]))
     log_probs, _ = runtime.read(symbols[:-1, None], runtime.initial_state(), own)
     nats = -log_probs[np.arange(len(symbols) - 1), 0, symbols[1:]][len(PATH) + 1 :].sum()
     assert sum(score.bits for score in scores) == pytest.approx(nats / np.log(2), abs=1e-3)

@@ -28,7 +28,7 @@ from foretype_server.drafts import Drafts
 from foretype_server.engine import progress
 from foretype_server.names import Names
 from foretype_server.reading import Reader
-from foretype_server.recall import memory_lengths
+from foretype_server.recall import memory_orders
 from foretype_server.states import Snapshot
 from foretype_server.workspaces import Workspaces
 from tests.server.test_engine import TEXT
@@ -50,7 +50,7 @@ class Editing(RuleBasedStateMachine):
     def __init__(self, runtime: Runtime) -> None:
         super().__init__()
         self._runtime = runtime
-        self._workspaces = Workspaces(memory_lengths(runtime.architecture))
+        self._workspaces = Workspaces(memory_orders(runtime.architecture))
         self._workspaces.remember("one", OTHERS)
         self._reader = Reader(runtime, self._workspaces, snapshot_bytes=30_000)
         self._drafts = Drafts(runtime.is_exact)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foretype_models.architecture import Architecture
 from foretype_server import names
 from foretype_server.names import Names
 from foretype_server.workspaces import Workspaces
@@ -64,7 +65,7 @@ def test_names_far_from_the_cursor_are_not_sought() -> None:
 
 
 def test_a_workspace_knows_the_names_of_its_files() -> None:
-    workspaces = Workspaces((3,))
+    workspaces = Workspaces(Architecture(ngrams=(3,)).orders)
     workspaces.remember("zoo", {"Cage.java": b"int gorilla = 1;", "Keeper.java": b"int lion;"})
     assert workspaces.knows_name("zoo", b"gorilla")
     assert not workspaces.knows_name("zoo", b"gor")

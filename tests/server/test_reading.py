@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foretype_models import alphabet, inputs
+from foretype_models import alphabet, contexts, inputs
 from foretype_models.runtime import Runtime
 from foretype_server import reading, recall
 from foretype_server.compute import alone
 from foretype_server.documents import Document, Timings
 from foretype_server.reading import MAX_HELD, MAX_WAITING, NEAR, Reader
-from foretype_server.recall import memory_lengths
+from foretype_server.recall import memory_orders
 from foretype_server.states import BLOCK, Snapshot
 from foretype_server.workspaces import Table, Workspaces
 from tests.server.work import read_in_background
@@ -27,8 +27,8 @@ COLD = Document("w", "Zoo.java", LINE * (6 * NEAR // len(LINE)), b"")
 
 
 def _new(runtime: Runtime, workspaces: Workspaces | None = None) -> Reader:
-    lengths = memory_lengths(runtime.architecture)
-    return Reader(runtime, workspaces or Workspaces(lengths), 2**24)
+    orders = memory_orders(runtime.architecture)
+    return Reader(runtime, workspaces or Workspaces(orders), 2**24)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_what_somebody_asked_for_stays_though_an_older_text_was_opened(reader: R
 def test_a_text_that_is_opened_again_is_read_on_though_its_project_changes(
     runtime: Runtime,
 ) -> None:
-    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    workspaces = Workspaces(memory_orders(runtime.architecture))
     reader = _new(runtime, workspaces)
     for number in range(50):
         workspaces.remember("w", {f"{number}.java": LINE[::-1]})
@@ -247,7 +247,7 @@ def test_the_end_that_is_read_is_never_short_nor_begins_inside_a_character(
 
 
 def test_a_text_is_read_with_what_its_project_knows(runtime: Runtime) -> None:
-    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    workspaces = Workspaces(memory_orders(runtime.architecture))
     reader = _new(runtime, workspaces)
     document = replace(COLD, prefix=b"class Zebra { Savanna", suffix=b"")
     before, _ = _read(reader, document)
@@ -260,7 +260,7 @@ def test_a_text_is_read_with_what_its_project_knows(runtime: Runtime) -> None:
 
 def test_while_a_new_memory_is_being_read_the_one_before_answers(runtime: Runtime) -> None:
     """A keystroke after a file of the project was saved waits for nothing."""
-    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    workspaces = Workspaces(memory_orders(runtime.architecture))
     reader = _new(runtime, workspaces)
     before, _ = _read(reader, COLD, whole=True)
     workspaces.remember("w", {"Other.java": LINE})
@@ -275,7 +275,7 @@ def test_while_a_new_memory_is_being_read_the_one_before_answers(runtime: Runtim
 
 def test_a_memory_that_changes_all_the_time_is_read_with_all_the_same(runtime: Runtime) -> None:
     """As where an editor saves after every second of typing."""
-    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    workspaces = Workspaces(memory_orders(runtime.architecture))
     reader = _new(runtime, workspaces)
     _read(reader, COLD, whole=True)
     workspaces.remember("w", {"0.java": LINE})
@@ -291,7 +291,7 @@ def test_a_memory_that_changes_all_the_time_is_read_with_all_the_same(runtime: R
 
 
 def test_what_was_forgotten_answers_no_more(runtime: Runtime) -> None:
-    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    workspaces = Workspaces(memory_orders(runtime.architecture))
     workspaces.remember("w", {"A.java": LINE, "B.java": 9 * b"secretName();\n"})
     reader = _new(runtime, workspaces)
     _read(reader, COLD, whole=True)
@@ -305,7 +305,7 @@ def test_memories_before_are_held_for_few_texts_and_not_when_something_was_forgo
     runtime: Runtime,
 ) -> None:
     """However many texts are read and however often their project changes."""
-    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    workspaces = Workspaces(memory_orders(runtime.architecture))
     reader = _new(runtime, workspaces)
     tables: list[weakref.ref[Table]] = []
     for number in range(10):
@@ -343,9 +343,11 @@ def test_what_is_remembered_of_a_long_text_does_not_depend_on_how_it_was_read(
     assert known is not None
     early = alphabet.encode(next(line for line in lines if text.rfind(line) in range(1100, 1900)))
     context = inputs.initial_context(runtime.architecture, 1)
-    hashes = inputs.context_hashes(runtime.architecture.ngrams, context, early[:-1, None])
-    assert known.look_up(hashes)[-1].all()
-    assert not memories.file.look_up(hashes)[-1].any()
+    hashes = contexts.hashes(runtime.architecture.orders, context, early[:-1, None])
+    # Other contexts than n-grams hold what stands before the line, or are told of others too.
+    number = len(runtime.architecture.ngrams)
+    assert known.look_up(hashes)[-1, 0, :number].all()
+    assert not memories.file.look_up(hashes)[-1, 0, :number].any()
 
 
 def test_when_a_suggestion_is_accepted_nothing_is_left_to_read(reader: Reader) -> None:
@@ -389,7 +391,7 @@ def test_what_is_far_ahead_is_not_read_ahead(reader: Reader) -> None:
 def test_a_read_that_is_given_up_forgets_no_memory_that_answers_may_rest_on(
     runtime: Runtime,
 ) -> None:
-    workspaces = Workspaces(memory_lengths(runtime.architecture))
+    workspaces = Workspaces(memory_orders(runtime.architecture))
     reader = _new(runtime, workspaces)
     _read(reader, COLD, whole=True)
     workspaces.remember("w", {"Other.java": LINE})

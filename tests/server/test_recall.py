@@ -7,9 +7,9 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from foretype_models import alphabet, inputs
+from foretype_models import alphabet, contexts, inputs
 from foretype_models.alphabet import Symbols
-from foretype_models.architecture import Architecture
+from foretype_models.architecture import Architecture, Orders
 from foretype_models.inputs import Found
 from foretype_models.memory import TextMemory
 from foretype_server import recall
@@ -23,13 +23,13 @@ TEXT = b"int sum = 0;\nfor (int i = 0; i < n; i++) {\n    sum += i;\n}\nreturn s
 def _known(memories: FileMemories, text: bytes) -> Found:
     """What is known after a text, of all contexts in `TEXT`."""
     symbols = alphabet.encode(TEXT)[:, None]
-    contexts = inputs.context_hashes(SHAPE.ngrams, inputs.initial_context(SHAPE, 1), symbols)
+    asked = contexts.hashes(SHAPE.orders, inputs.initial_context(SHAPE, 1), symbols)
     origin = Snapshots(0).origin(Name("", "Sum.java"), text)
-    return memories.after(origin).look_up(contexts)
+    return memories.after(origin).look_up(asked)
 
 
 def _fresh(text: bytes) -> Found:
-    return _known(FileMemories(SHAPE.ngrams), text)
+    return _known(FileMemories(SHAPE.orders), text)
 
 
 def test_what_stands_behind_the_cursor_is_kept_and_counts_for_nothing(
@@ -40,7 +40,7 @@ def test_what_stands_behind_the_cursor_is_kept_and_counts_for_nothing(
 
     beginning, whole = _fresh(TEXT[:30]), _fresh(TEXT)
     assert (beginning != whole).any()
-    memories = FileMemories(SHAPE.ngrams)
+    memories = FileMemories(SHAPE.orders)
     _known(memories, TEXT)
     monkeypatch.setattr(TextMemory, "follow", built)
     np.testing.assert_array_equal(_known(memories, TEXT[:30]), beginning)
@@ -48,7 +48,7 @@ def test_what_stands_behind_the_cursor_is_kept_and_counts_for_nothing(
 
 
 def test_an_edit_behind_which_the_text_went_on_is_followed() -> None:
-    memories = FileMemories(SHAPE.ngrams)
+    memories = FileMemories(SHAPE.orders)
     edited = TEXT[:30] + b"int n; int n; int n"
     for text in (TEXT, TEXT[:30], edited, TEXT):
         np.testing.assert_array_equal(_known(memories, text), _fresh(text))
@@ -59,9 +59,9 @@ def _built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     lengths: list[int] = []
     build = TextMemory.__init__
 
-    def noted(memory: TextMemory, ngrams: tuple[int, ...], symbols: Symbols) -> None:
+    def noted(memory: TextMemory, orders: Orders, symbols: Symbols) -> None:
         lengths.append(len(symbols))
-        build(memory, ngrams, symbols)
+        build(memory, orders, symbols)
 
     monkeypatch.setattr(TextMemory, "__init__", noted)
     return lengths
@@ -79,11 +79,11 @@ def test_what_both_spans_know_the_later_one_says_and_who_has_seen_more_how_surel
 ) -> None:
     monkeypatch.setattr(recall, "SPAN", 32)
     context = alphabet.encode(b"in")[:, None]
-    contexts = inputs.context_hashes((2,), inputs.initial_context(ONE, 1), context)[-1:]
+    asked = contexts.hashes(ONE.orders, inputs.initial_context(ONE, 1), context)[-1:]
 
     def after_in(text: bytes) -> int:
         origin = Snapshots(0).origin(Name("", "Sum.java"), text)
-        return int(FileMemories((2,)).after(origin).look_up(contexts)[0, 0, 0])
+        return int(FileMemories(ONE.orders).after(origin).look_up(asked)[0, 0, 0])
 
     often, once = b"int int int int ".ljust(32), b"int "
     assert after_in(often + once) == after_in(often) > after_in(once)
@@ -98,7 +98,7 @@ def test_who_jumps_about_in_a_long_text_waits_for_no_memory(
     monkeypatch.setattr(recall, "SPAN", 16)
     expected = {at: _fresh(TEXT[:at]) for at in (40, 20, 70, 10, 33, 16, 32)}
     built = _built(monkeypatch)
-    memories = FileMemories(SHAPE.ngrams)
+    memories = FileMemories(SHAPE.orders)
     origin = Snapshots(0).origin(Name("", "Sum.java"), TEXT)
     for start in range(0, len(TEXT), 8):
         memories.along(origin, start, min(start + 8, len(TEXT)))

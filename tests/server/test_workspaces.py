@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretype_models import alphabet, inputs
+from foretype_models import alphabet, contexts, inputs
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import CLASSES, Found, Memory, confidence_class
 from foretype_server import workspaces as workspaces_module
 from foretype_server.workspaces import Workspace, Workspaces, count, others
 
-LENGTHS = (1, 3)
-SHAPE = Architecture(ngrams=LENGTHS)
+SHAPE = Architecture(ngrams=(1, 3))
+ORDERS = SHAPE.orders
 Texts = Mapping[str, bytes]
 
 texts = st.dictionaries(
@@ -28,30 +28,30 @@ texts = st.dictionaries(
 def _answers(memory: Memory | None, path: str, text: bytes) -> Found:
     symbols = alphabet.encode_file(path, text)[:-1]
     context = inputs.initial_context(SHAPE, 1)
-    hashes = inputs.context_hashes(LENGTHS, context, symbols[:, None])
+    hashes = contexts.hashes(ORDERS, context, symbols[:, None])
     if memory is None:
-        return np.zeros((len(symbols), len(LENGTHS)), dtype=np.int64)
+        return np.zeros((len(symbols), len(ORDERS)), dtype=np.int64)
     return memory.look_up(hashes)[:, 0]
 
 
 def _by_hand(known: Texts, path: str, text: bytes) -> list[list[int]]:
     """What each context of a file is answered: nothing where that file alone holds it."""
 
-    def contexts(path: str, text: bytes, n: int) -> list[tuple[int, ...]]:
-        padded = [inputs.BEFORE_START] * (n - 1) + alphabet.encode_file(path, text).tolist()
+    def contexts_of(path: str, text: bytes, n: int) -> list[tuple[int, ...]]:
+        padded = [contexts.BEFORE_START] * (n - 1) + alphabet.encode_file(path, text).tolist()
         return [tuple(padded[i : i + n]) for i in range(len(padded) - n)]
 
     columns: list[list[int]] = []
-    for n in LENGTHS:
+    for n in SHAPE.ngrams:
         followers: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
         files: dict[tuple[int, ...], set[str]] = defaultdict(set)
         for p, t in known.items():
             symbols = alphabet.encode_file(p, t).tolist()
-            for context, follower in zip(contexts(p, t, n), symbols[1:], strict=True):
+            for context, follower in zip(contexts_of(p, t, n), symbols[1:], strict=True):
                 followers[context][follower] += 1
                 files[context].add(p)
         column: list[int] = []
-        for context in contexts(path, text, n):
+        for context in contexts_of(path, text, n):
             seen = followers.get(context)
             if not seen or files[context] == {path}:
                 column.append(0)
@@ -68,22 +68,22 @@ def _by_hand(known: Texts, path: str, text: bytes) -> list[list[int]]:
 def test_it_answers_what_a_naive_count_of_the_other_files_does(
     known: Texts, path: str, text: bytes
 ) -> None:
-    memory = count(LENGTHS, known).without(path)
+    memory = count(ORDERS, known).without(path)
     assert _answers(memory, path, text).tolist() == _by_hand(known, path, text)
 
 
 def test_what_a_file_alone_knows_it_is_not_told() -> None:
     known = {"A": b"xyz", "B": b"abc"}
-    own = count(LENGTHS, known).without("A").look_up
-    hashes = inputs.context_hashes(
-        (1, 3), inputs.initial_context(SHAPE, 1), alphabet.encode(b"xyz")[:, None]
+    own = count(ORDERS, known).without("A").look_up
+    hashes = contexts.hashes(
+        ORDERS, inputs.initial_context(SHAPE, 1), alphabet.encode(b"xyz")[:, None]
     )
     assert not own(hashes)[:, :, 1].any()
-    assert count(LENGTHS, known).without("B").look_up(hashes)[2, 0, 1]
+    assert count(ORDERS, known).without("B").look_up(hashes)[2, 0, 1]
 
 
 def _workspace(files: Texts, max_bytes: int = 1000) -> Workspace:
-    workspace = Workspace(LENGTHS, max_bytes)
+    workspace = Workspace(ORDERS, max_bytes)
     workspace.remember(files)
     return workspace
 
@@ -124,43 +124,43 @@ def test_the_largest_and_those_given_first_leave_where_they_do_not_fit() -> None
 
 
 def test_a_file_may_be_empty() -> None:
-    workspaces = Workspaces(LENGTHS)
+    workspaces = Workspaces(ORDERS)
     assert workspaces.remember("w", {"A.java": b""}).files == 1
 
 
 def test_more_contexts_than_fit_leave_those_that_say_least(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {"A": b"abababab" + bytes(range(100, 120))}
-    whole = count(LENGTHS, texts).ngrams
+    whole = count(ORDERS, texts).ngrams
     monkeypatch.setattr(workspaces_module, "MAX_CONTEXTS", 3)
-    few = count(LENGTHS, texts)
+    few = count(ORDERS, texts)
     assert len(few.ngrams.contexts) == len(few.owners) == 3
     assert np.isin(few.ngrams.contexts, whole.contexts).all()
     assert (few.ngrams.predictions % CLASSES).min() >= np.median(whole.predictions % CLASSES)
 
 
 def test_what_is_known_is_counted_for_a_network_that_reads_other_contexts() -> None:
-    known, lengths = {"A": b"abcabd", "B": b"xyz"}, (2,)
-    workspaces = Workspaces(LENGTHS, max_workspaces=2)
+    known, other = {"A": b"abcabd", "B": b"xyz"}, Architecture(ngrams=(2,)).orders
+    workspaces = Workspaces(ORDERS, max_workspaces=2)
     for name in "vw":
         workspaces.remember(name, known)
-    others, anew = workspaces.counted_for(lengths), Workspaces(lengths)
+    others, anew = workspaces.counted_for(other), Workspaces(other)
     for name in "vw":
         assert others.status(name) == anew.remember(name, known)
     project = others.project("w", "z")
     assert project is not None
-    hashes = inputs.context_hashes(
-        lengths, inputs.initial_context(SHAPE, 1), alphabet.encode(b"abc")[:, None]
+    hashes = contexts.hashes(
+        other, inputs.initial_context(SHAPE, 1), alphabet.encode(b"abc")[:, None]
     )
-    told = count(lengths, known).without("z").look_up(hashes)
+    told = count(other, known).without("z").look_up(hashes)
     assert told.any()
     assert (project.memory.look_up(hashes) == told).all()
     others.remember("u", known)  # in place of the least recently used one
     assert [others.status(name).files for name in "uvw"] == [2, 0, 2]
-    assert workspaces.counted_for(LENGTHS) is workspaces
+    assert workspaces.counted_for(ORDERS) is workspaces
 
 
 def test_one_workspace_knows_nothing_of_another() -> None:
-    workspaces = Workspaces(LENGTHS)
+    workspaces = Workspaces(ORDERS)
     status = workspaces.remember("w", {"A": b"abc"})
     assert status == workspaces.status("w")
     assert status.files == 1
@@ -170,7 +170,7 @@ def test_one_workspace_knows_nothing_of_another() -> None:
 
 
 def test_every_change_is_another_generation_and_leaves_the_one_before_as_it_was() -> None:
-    workspaces = Workspaces(LENGTHS)
+    workspaces = Workspaces(ORDERS)
     workspaces.remember("w", {"A": b"abc"})
     before = workspaces.project("w", "z")
     assert before is not None
@@ -194,7 +194,7 @@ def test_every_change_is_another_generation_and_leaves_the_one_before_as_it_was(
 
 
 def test_the_least_recently_used_workspace_leaves() -> None:
-    workspaces = Workspaces(LENGTHS, max_workspaces=2)
+    workspaces = Workspaces(ORDERS, max_workspaces=2)
     for name in "abc":
         workspaces.remember(name, {"A": b"abc"})
         workspaces.project("a", "z")

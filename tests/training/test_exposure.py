@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from benchmarks.canaries import BEAM, SPACE, Canary, bits, drawn, exposure, is_drawn_out, plant
 
-from foretype_models import alphabet, bundle, inputs
+from foretype_models import alphabet, bundle, contexts, inputs
 from foretype_models.architecture import Architecture
 from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
@@ -92,7 +92,7 @@ def test_the_count_table_holds_nothing_of_it(learned: Learned) -> None:
         shape = Architecture(ngrams=(length,))
         for secret, stands_there in ((ONCE, False), (OFTEN, True)):
             symbols = alphabet.encode(secret.encode())[:-1, None]
-            hashes = inputs.context_hashes((length,), inputs.initial_context(shape, 1), symbols)
+            hashes = contexts.hashes(shape.orders, inputs.initial_context(shape, 1), symbols)
             within = table.look_up(hashes).ravel()[length - 1 :]
             assert (within > 0).all() if stands_there else not within.any()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
-from foretype_models import inputs
+from foretype_models import contexts, inputs
 from foretype_models.architecture import Architecture, Cell
 from foretype_models.inputs import Memories, Ngrams, confidence_class
 from foretype_models.network import Network
@@ -40,7 +40,7 @@ def _answers(network: Network, memories: Memories, table: Ngrams) -> torch.Tenso
 
 def _contexts_of(text: np.ndarray) -> np.ndarray:
     context = inputs.initial_context(SMALL, 1)
-    return np.unique(inputs.context_hashes(SMALL.ngrams, context, text[:, None]))
+    return np.unique(contexts.hashes(SMALL.orders, context, text[:, None]))
 
 
 @pytest.mark.parametrize("cell", get_args(Cell))
@@ -80,12 +80,12 @@ def test_it_grows_the_same_each_time_and_leaves_the_generator_alone() -> None:
 def test_a_memory_is_believed_like_the_table_at_first() -> None:
     small = _network(SMALL)
     reading = _grown(small, replace(SMALL, memory=True, hidden_size=10))
-    contexts = _contexts_of(TEXT)
+    known = _contexts_of(TEXT)
 
     def seen(times: int) -> Ngrams:
         sure = confidence_class(np.array(times), np.array(times))
         prediction = ord("i") * inputs.CLASSES + int(sure)
-        return Ngrams(contexts, np.full(len(contexts), prediction, dtype=np.uint16))
+        return Ngrams(known, np.full(len(known), prediction, dtype=np.uint16))
 
     by_table = _answers(small, Memories(), seen(2))
     for times in (1, 2):  # no table holds what was seen once
@@ -94,14 +94,14 @@ def test_a_memory_is_believed_like_the_table_at_first() -> None:
 
 
 @pytest.mark.parametrize("memory", [False, True])
-@pytest.mark.parametrize("ngrams", [(2, 3, 5), (1, 2, 3)])
-def test_more_contexts_say_nothing_at_first(memory: bool, ngrams: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    "read", [{"ngrams": (2, 3, 5)}, {"ngrams": (1, 2, 3)}, {"words": (1, 2), "parts": (1,)}]
+)
+def test_more_contexts_say_nothing_at_first(memory: bool, read: dict[str, Any]) -> None:
     small = _network(replace(SMALL, memory=memory))
-    more = _grown(small, replace(small.architecture, ngrams=ngrams))
-    contexts = inputs.context_hashes(
-        ngrams, inputs.initial_context(more.architecture, 1), TEXT[:, None]
-    )
-    known = np.unique(contexts)
+    more = _grown(small, replace(small.architecture, **read))
+    a = more.architecture
+    known = np.unique(contexts.hashes(a.orders, inputs.initial_context(a, 1), TEXT[:, None]))
     seen = Ngrams(known, np.full(len(known), ord("i") * inputs.CLASSES + 3, dtype=np.uint16))
     for memories, table in ((Memories(), seen), (Memories(project=seen), Ngrams.empty())):
         answers = [_answers(network, memories, table) for network in (small, more)]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretype_models import alphabet, inputs
+from foretype_models import alphabet, contexts
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.inputs import CLASSES, Memory, Ngrams, confidence_class
@@ -52,8 +52,8 @@ def _answer(followers: Counter[int]) -> int:
 
 
 def _look_up(table: Memory, n: int, file: Symbols) -> list[int]:
-    context = inputs.initial_context(Architecture(ngrams=(n,)), 1)
-    hashes = inputs.context_hashes((n,), context, file[:-1, None])
+    orders = Architecture(ngrams=(n,)).orders
+    hashes = contexts.hashes(orders, contexts.before_start(orders, 1), file[:-1, None])
     return table.look_up(hashes).ravel().tolist()
 
 

@@ -69,7 +69,7 @@ def test_what_it_is_compared_with_is_what_the_network_says_of_words(stranger: Ru
     file = SourceFile("Zoo.java", text)
     one = learn(stranger, [file, file])
     symbols = alphabet.encode_file(file.path, text)
-    own = Answers(answers(stranger.architecture.ngrams, symbols)[:, None])
+    own = Answers(answers(stranger.architecture.orders, symbols)[:, None])
     run = stranger.run(symbols[:, None], stranger.initial_state(), Memories(file=own))
     log_probs = run.log_probs[:, 0].astype(np.float64)
     start = len(symbols) - len(text) - 1 + text.index(b"zoo")
@@ -97,7 +97,7 @@ def test_what_is_learned_is_what_the_engine_computes(
     with torch.no_grad():
         learned = -net.eval().nats(read).numpy()
     symbols = alphabet.encode_file(file.path, file.text)
-    own = Answers(answers(stranger.architecture.ngrams, symbols)[:, None])
+    own = Answers(answers(stranger.architecture.orders, symbols)[:, None])
     run = stranger.run(symbols[:, None], stranger.initial_state(), Memories(file=own))
     text = slice(len(alphabet.encode_path(file.path)), None)  # nothing in the path is pointed at
     symbols, alone, hidden = symbols[text], run.log_probs[text, 0], run.hidden[text, 0]

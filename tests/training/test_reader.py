@@ -72,7 +72,7 @@ def test_texts_are_read_window_by_window_as_at_once() -> None:
 def _at_once(network: Network, text: Text) -> torch.Tensor:
     """The logits after each symbol but the last, which nothing follows."""
     length = len(text.symbols) - 1
-    own = TextMemory(READING.ngrams, text.symbols).along(0, length) if text.own_memory else None
+    own = TextMemory(READING.orders, text.symbols).along(0, length) if text.own_memory else None
     start = inputs.initial_context(READING, 1)
     memories = Memories(text.project, own)
     lane = text.symbols[:length, None]

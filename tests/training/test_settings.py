@@ -66,7 +66,7 @@ def test_settings_survive_a_checkpoint() -> None:
         ("seed = -1", "seed must be above -1 and at most 4294967295, not -1"),
         ("architecture = 3", "architecture must be a table"),
         ("[architecture]\ncell = 'mamba'", "architecture: unknown cell 'mamba'; there are lstm"),
-        ("[architecture]\nheads = 3", "architecture: unknown setting 'heads'"),
+        ("[architecture]\nbatch = 3", "architecture: unknown setting 'batch'"),
         ("sources = 3", "sources must be written as tables [[sources]]"),
         ("sources = [3]", "each of sources needs name, version, licence, all strings; not 3"),
         ("[[sources]]\nname = 'a'", "each of sources needs name, version, licence, all strings"),

@@ -37,9 +37,9 @@ class Along:
         self._text_at = known.text_at[number]
         self._own, self._project = known.of(number)
         self._stands_in_project = partial(stands_in, known.tables)
-        lengths = runtime.architecture.ngrams
+        orders = runtime.architecture.orders
         # Whatever stands after a position it does not tell of that position.
-        self._memory = None if self._own is None else TextMemory(lengths, self._symbols)
+        self._memory = None if self._own is None else TextMemory(orders, self._symbols)
         self._snapshot = self._read(0, self._text_at, runtime.initial_state())
 
     def advance(self, at: int) -> None:

@@ -65,7 +65,7 @@ def configuration(path: Path | None, characters: int, base: Bundle | None, gpu: 
         raise InputError(
             f"{path} asks for another architecture than that of the base"
             f" {base.description.name!r}, which may become wider and read memories and more"
-            f" n-grams, no more;"
+            f" contexts, no more;"
             f" leave [architecture] out, or go on from no model with --base {registry.NO_MODEL}"
         )
     return config

@@ -32,7 +32,7 @@ from foretype_models.memory import Answers, TextMemory, answers
 from foretype_models.network import Network
 from foretype_models.pointer import Pointer
 from foretype_models.runtime import Runtime
-from foretype_server.recall import memory_lengths
+from foretype_server.recall import memory_orders
 from foretype_training.corpus import SourceFile, sample
 from foretype_training.errors import TrainingError
 from foretype_training.export import Weights, to_onnx
@@ -187,7 +187,7 @@ def _draft(network: Network, ngrams: Ngrams, identity: Identity, pointer: Pointe
     weights = {name: w.detach().cpu().numpy() for name, w in network.state_dict().items()}
     architecture = network.architecture
     files = {**_networks(architecture, weights, ngrams), WEIGHTS: save_weights(weights)}
-    if architecture.ngrams:
+    if architecture.orders:
         files[NGRAMS] = ngrams_file(ngrams)
     if pointer is not None:
         files[POINTER] = pointer_file(pointer)
@@ -216,7 +216,7 @@ def _embedded(architecture: Architecture, weights: Weights, ngrams: Ngrams) -> f
 
 def _own_memory(architecture: Architecture, symbols: Symbols) -> Memories:
     """What a text's own memory answers."""
-    return Memories(file=Answers(answers(memory_lengths(architecture), symbols)[:, None]))
+    return Memories(file=Answers(answers(memory_orders(architecture), symbols)[:, None]))
 
 
 def _version(weights: bytes, ngrams: Ngrams, pointer: bytes) -> str:
@@ -240,7 +240,7 @@ def check_agreement(network: Network, ngrams: Ngrams, runtime: Runtime, file: So
     with torch.no_grad():
         logits, _ = network(torch.from_numpy(rows), network.initial_state(1))
     expected = torch.log_softmax(logits, dim=-1).numpy()
-    memory = TextMemory(memory_lengths(network.architecture), symbols[:, 0])
+    memory = TextMemory(memory_orders(network.architecture), symbols[:, 0])
     state = runtime.initial_state()
     difference = 0.0
     for step, symbol in enumerate(symbols):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foretype_models import alphabet, inputs
-from foretype_models.architecture import Architecture
+from foretype_models.architecture import KINDS, Architecture
 from foretype_models.inputs import confidence_class
 from foretype_models.network import Network
 from foretype_models.pointer import Pointer
@@ -26,15 +26,16 @@ Weights = dict[str, Tensor]
 
 def fits(base: Architecture, grown: Architecture) -> bool:
     """Whether the base's weights can grow into this architecture: it may come to read memories
-    and more n-grams, and its layers may become wider."""
-    more = replace(base, hidden_size=max(base.hidden_size, grown.hidden_size), ngrams=grown.ngrams)
-    return {*base.ngrams} <= {*grown.ngrams} and grown in (more, replace(more, memory=True))
+    and more contexts, and its layers may become wider."""
+    wider = max(base.hidden_size, grown.hidden_size)
+    more = replace(_reading(base, grown), hidden_size=wider)
+    return {*base.orders} <= {*grown.orders} and grown in (more, replace(more, memory=True))
 
 
 def grow(weights: Weights, base: Architecture, grown: Architecture) -> Weights:
     """The base's weights in the shapes of the architecture that it `fits`; the same each time."""
-    if grown.ngrams != base.ngrams:
-        weights = _with_ngrams(weights, base, replace(base, ngrams=grown.ngrams))
+    if grown.orders != base.orders:
+        weights = _with_orders(weights, base, _reading(base, grown))
     if grown.memory and not base.memory:
         weights = _with_memory(weights, grown)
     if grown.hidden_size > base.hidden_size:
@@ -58,14 +59,19 @@ def grow_pointer(pointer: Pointer, hidden: int) -> Pointer:
     )
 
 
-def _with_ngrams(weights: Weights, base: Architecture, more: Architecture) -> Weights:
-    """Weights that read fewer n-grams, extended for more: what these answer says nothing yet."""
+def _reading(base: Architecture, grown: Architecture) -> Architecture:
+    """The base's with the other's contexts."""
+    return replace(base, **{kind: getattr(grown, kind) for kind in KINDS})
+
+
+def _with_orders(weights: Weights, base: Architecture, more: Architecture) -> Weights:
+    """Weights that read fewer contexts, extended for more: what these answer says nothing yet."""
     old = weights["embedding.weight"]
     new = torch.zeros(inputs.rows(more), old.shape[1])
     new[: alphabet.SIZE] = old[: alphabet.SIZE]
-    for number, length in enumerate(base.ngrams):
-        place = more.ngrams.index(length)
-        new[inputs.rows_of_length(more, place)] = old[inputs.rows_of_length(base, number)]
+    for number, order in enumerate(base.orders):
+        place = more.orders.index(order)
+        new[inputs.rows_of_order(more, place)] = old[inputs.rows_of_order(base, number)]
     return {**weights, "embedding.weight": new}
 
 
@@ -78,9 +84,9 @@ def _with_memory(weights: Weights, architecture: Architecture) -> Weights:
     old = weights["embedding.weight"]
     new = torch.zeros(inputs.rows(architecture), old.shape[1])
     new[: len(old)] = old
-    for length in range(len(architecture.ngrams)):
+    for order in range(len(architecture.orders)):
         once, often = (
-            inputs.prediction_rows(length, confidence_class(np.array(n), np.array(n)))
+            inputs.prediction_rows(order, confidence_class(np.array(n), np.array(n)))
             for n in (1, MIN_COUNT)
         )
         new[once] = old[often]

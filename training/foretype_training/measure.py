@@ -105,8 +105,8 @@ class Known:
         self.files = files
         self._setting = setting
         self._all = project
-        self._lengths = runtime.architecture.ngrams
-        self._workspace = Workspace(self._lengths)
+        self._orders = runtime.architecture.orders
+        self._workspace = Workspace(self._orders)
         self._remembered = 0  # of all files those before this one were put into it
 
     def of(self, number: int) -> tuple[Found | None, Memory | None]:
@@ -114,7 +114,7 @@ class Known:
         Files are asked for in order."""
         if self._setting == "none":
             return None, None
-        own = memory.answers(self._lengths, self.symbols[number])
+        own = memory.answers(self._orders, self.symbols[number])
         return own, self._project(number) if self._setting == "project" else None
 
     @property
@@ -125,7 +125,7 @@ class Known:
     def _project(self, number: int) -> Memory | None:
         file = self.files[number]
         if number and self.files[number - 1].project != file.project:
-            self._workspace = Workspace(self._lengths)
+            self._workspace = Workspace(self._orders)
         before: dict[str, bytes] = {}
         while (earlier := self._all[self._remembered]) != file:
             if earlier.project == file.project:
@@ -166,14 +166,14 @@ class SideBySide:
         return live, Piece(window.symbols[:, self._live], state, self._around(window, live))
 
     def _around(self, window: Window, live: list[int]) -> Memories:
-        lengths = len(self._runtime.architecture.ngrams)
+        orders = len(self._runtime.architecture.orders)
         memories: list[Memories] = []
         for lane in live:
             own, project = self._memories[lane]
             if own is None:
                 memories.append(NO_MEMORIES)
                 continue
-            answers = np.zeros((_WINDOW, 1, lengths), np.int64)
+            answers = np.zeros((_WINDOW, 1, orders), np.int64)
             part = own[window.offsets[lane] :][:_WINDOW]
             answers[: len(part), 0] = part
             memories.append(Memories(project, Answers(answers)))

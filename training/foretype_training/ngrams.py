@@ -21,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from foretype_models import inputs
+from foretype_models import contexts
 from foretype_models.alphabet import Symbols
-from foretype_models.architecture import Architecture
-from foretype_models.inputs import CLASSES, Contexts, Found, Memory, Ngrams, confidence_class
+from foretype_models.architecture import Architecture, Order
+from foretype_models.contexts import Contexts
+from foretype_models.inputs import CLASSES, Found, Memory, Ngrams, confidence_class
 from foretype_models.memory import run_starts
 
 FOLDS = 8
@@ -103,7 +104,7 @@ def count(
     min_count: int = MIN_COUNT,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CrossFitted:
-    """Counts the files' n-grams; `base` answers for contexts that they do not know.
+    """Counts the files' contexts; `base` answers for contexts that they do not know.
 
     `fold_of` tells for each file which part it belongs to, from 0 to FOLDS - 1. Contexts
     seen less than `min_count` times are left out.
@@ -116,9 +117,9 @@ def count(
     when the training is over: the network has learned nothing of any other answer.
     """
     parts: list[list[Ngrams]] = []
-    for done, length in enumerate(architecture.ngrams):
-        progress(done, len(architecture.ngrams))
-        parts.append(_count_length(length, files, fold_of, min_count))
+    for done, order in enumerate(architecture.orders):
+        progress(done, len(architecture.orders))
+        parts.append(_count_order(order, files, fold_of, min_count))
     whole = _join(part[FOLDS] for part in parts)
     unseen = base.without(whole)
     if len(files) == 1:
@@ -143,16 +144,16 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(torch.get_num_threads())
 
 
-def _count_length(
-    length: int, files: Sequence[Symbols], fold_of: Sequence[int], min_count: int
+def _count_order(
+    order: Order, files: Sequence[Symbols], fold_of: Sequence[int], min_count: int
 ) -> list[Ngrams]:
-    """For each fold the table without its files, then the table of all, for one n."""
-    shape = Architecture(ngrams=(length,))
+    """For each fold the table without its files, then the table of all, for one order."""
+    before = contexts.before_start((order,), 1)
     keys = np.empty(sum(len(file) - 1 for file in files), dtype=np.uint64)
     end = 0
     for fold, file in zip(fold_of, files, strict=True):
         lane = file[:, None]
-        hashes = inputs.context_hashes((length,), inputs.initial_context(shape, 1), lane[:-1])
+        hashes = contexts.hashes((order,), before, lane[:-1])
         pairs = (hashes.ravel().astype(np.uint64) << _SYMBOL_BITS) | file[1:].astype(np.uint64)
         start, end = end, end + len(pairs)
         keys[start:end] = (pairs << _FOLD_BITS) | np.uint64(fold)
@@ -167,7 +168,7 @@ def _count_length(
 
 
 def _tables(keys: npt.NDArray[np.uint64], min_count: int) -> list[Ngrams]:
-    """The tables of _count_length, of some contexts: (context, what followed, fold) in 44 bits."""
+    """The tables of _count_order, of some contexts: (context, what followed, fold) in 44 bits."""
     pairs, counts = _counts_by_fold(keys)
     contexts = pairs >> _SYMBOL_BITS
     symbols = (pairs & _SYMBOL_MASK).astype(np.int64)

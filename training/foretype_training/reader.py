@@ -97,7 +97,7 @@ class Reader:
 
 def _encoded(architecture: Architecture, text: Text) -> npt.NDArray[np.unsignedinteger[Any]]:
     """What a network reads of a text: (symbols, features), as small as the numbers allow."""
-    own = memory.answers(architecture.ngrams, text.symbols) if text.own_memory else None
+    own = memory.answers(architecture.orders, text.symbols) if text.own_memory else None
     rows, _ = inputs.encode(
         architecture,
         text.table,

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from foretype_models import alphabet
+from foretype_models.architecture import Architecture
 from foretype_models.bundle import Bundle
 from foretype_models.runtime import Runtime
 from foretype_training import languages
@@ -181,11 +182,17 @@ def _network(bundle: Bundle) -> str:
         [
             f"- {a.layers} x {a.hidden_size} {a.cell}, embedding {a.embedding_size},"
             f" {d.parameters:,} parameters",
-            f"- reads n-grams of lengths {', '.join(map(str, a.ngrams)) or 'none'}"
-            f" ({bundle.ngrams().contexts.size:,} contexts)",
+            f"- reads {_contexts(a) or 'no contexts'} ({bundle.ngrams().contexts.size:,} contexts)",
             f"- {sizes}",
         ]
     )
+
+
+def _contexts(a: Architecture) -> str:
+    lengths: dict[str, list[str]] = {}
+    for kind, length in a.orders:
+        lengths.setdefault(kind, []).append(str(length))
+    return "; ".join(f"{kind} of {', '.join(of_kind)}" for kind, of_kind in lengths.items())
 
 
 def _throughput(t: Throughput) -> str:

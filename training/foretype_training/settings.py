@@ -17,7 +17,7 @@ The file is TOML. Its keys are those of `Settings`, a table [architecture] holds
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -26,12 +26,15 @@ from foretype_training.errors import InputError
 
 Precision = Literal["fp32", "bf16"]
 
+DEFAULT = Architecture(words=(1, 2), parts=(1,), heads=(1,), calls=(1,))
+"""Of a network that is trained from nothing, where nothing else is said."""
+
 
 @dataclass(frozen=True)
 class Settings:
     """Everything but the data that decides what is learned."""
 
-    architecture: Architecture = field(default_factory=Architecture)
+    architecture: Architecture = DEFAULT
     epochs: float = 8.0  # passes over the training files
     batch: int = 32  # files read side by side
     window: int = 80  # symbols a gradient reaches back; the state is carried further
@@ -161,12 +164,12 @@ def default_settings(characters: int, gpu: bool) -> Settings:
     stays small enough on a CPU that a run ends within the hour or two people wait for.
     """
     if characters < 300_000:
-        size = Architecture(hidden_size=192, layers=1, embedding_size=48)
+        size = replace(DEFAULT, hidden_size=192, layers=1, embedding_size=48)
         return Settings(architecture=size, epochs=12, batch=8)
     if not gpu:
-        size = Architecture(hidden_size=384 if characters > 2_000_000 else 256, layers=3)
+        size = replace(DEFAULT, hidden_size=384 if characters > 2_000_000 else 256, layers=3)
         return Settings(architecture=size, epochs=max(1.0, min(8.0, 16_000_000 / characters)))
-    size = Architecture(hidden_size=1024 if characters > 50_000_000 else 512, layers=3)
+    size = replace(DEFAULT, hidden_size=1024 if characters > 50_000_000 else 512, layers=3)
     return Settings(
         architecture=size,
         epochs=max(2.0, min(20.0, 300_000_000 / characters)),

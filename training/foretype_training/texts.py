@@ -60,8 +60,8 @@ def texts(
         for project, fold in zip(projects, ngrams.by_file(training), strict=True)
     ]
 
-    def of_table(done: int, lengths: int) -> None:
-        progress(characters * done // lengths, total)
+    def of_table(done: int, orders: int) -> None:
+        progress(characters * done // orders, total)
 
     counted = ngrams.count(architecture, training, base, folds, progress=of_table)
 
