@@ -34,6 +34,10 @@ hidden_size = 16
 layers = 1
 embedding_size = 8
 ngrams = [3, 6]
+words = []
+parts = []
+heads = []
+calls = []
 """
 _BEGINNING = 0.5  # seconds
 
