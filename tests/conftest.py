@@ -103,7 +103,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "tiny",
         "epochs = 6\n"
         "[architecture]\nhidden_size = 64\nlayers = 2\nembedding_size = 32\nngrams = [3, 6, 12]\n"
-        "heads = []\ncalls = []\n",
+        "words = []\nparts = []\nheads = []\ncalls = []\n",
     )
     return _pointing(trained, folder / "zoo")
 

@@ -194,7 +194,7 @@ def test_names_are_known_from_the_document_and_its_workspace(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network writes one of the animals' names, and is sure of none."""
-    prefix = "package org.example.zoo;\n\nimport java.util.List;\n\npublic class "
+    prefix = "package org.example.zoo;\n\nimport java.util.List;\n\nclass "
 
     def found(confidence: float, suffix: str = "", workspace: str = "zoo") -> str:
         limits = Limits("line", Options(1, 200, confidence))

@@ -42,9 +42,9 @@ def _search(
     return alone(runtime, work)
 
 
-def _unlearned() -> Runtime:
+def _unlearned(architecture: Architecture) -> Runtime:
     torch.manual_seed(1)
-    network = Network(Architecture(embedding_size=32, hidden_size=64, ngrams=(3, 6, 12))).eval()
+    network = Network(architecture).eval()
     file = SourceFile(PATH, PREFIX.encode())
     return Runtime(make_bundle(network, Ngrams.empty(), Identity("raw", "", 1, {}), [file]))
 
@@ -208,24 +208,21 @@ def test_nothing_is_suggested_where_nothing_is_sure(runtime: Runtime) -> None:
 
 
 def test_a_name_that_stands_nowhere_must_be_more_likely_than_not(runtime: Runtime) -> None:
-    begun = "package org.example.zoo;\n\nimport java.util.List;\n\n"
+    prefix = "package org.example.zoo;\n\nimport java.util.List;\n\nclass "
+    [candidate] = _search(runtime, prefix, confidence=0.01)
+    first, second = candidate.text.removesuffix(";").split(" ")
+    split = len(first) + 1
+    assert math.prod(candidate.confidences[: len(first)]) < search.SURE_OF_NEW
+    assert math.prod(candidate.confidences[split:-1]) < search.SURE_OF_NEW
 
-    def found(prefix: str, known: str, confidence: float = 0.01) -> list[str]:
-        names = Names(f"{known} {prefix}".encode())
+    def found(text: str, confidence: float) -> list[str]:
+        names = Names(f"{text} {prefix}".encode())
         return [c.text for c in _search(runtime, prefix, confidence=confidence, names=names)]
 
-    [candidate] = _search(runtime, prefix := f"{begun}class ", confidence=0.01)
-    name = candidate.text.partition(" ")[0]
-    assert math.prod(candidate.confidences[: len(name)]) < search.SURE_OF_NEW
-    assert found(prefix, name) == [candidate.text]
-    assert found(prefix, "") == []
-    assert found(prefix, "", 0.0) == [candidate.text]  # nothing is asked of it
-
-    [candidate] = _search(runtime, prefix := f"{begun}private ", confidence=0.01)
-    before, _, name = candidate.text.removesuffix(";").rpartition(" ")
-    assert math.prod(candidate.confidences[len(before) + 1 : -1]) < search.SURE_OF_NEW
-    assert found(prefix, name) == [candidate.text]
-    assert found(prefix, "") == [f"{before} "]
+    assert found(f"{first} {second}", 0.01) == [candidate.text]
+    assert found(first, 0.01) == [candidate.text[:split]]
+    assert found(second, 0.01) == []
+    assert found("", 0.0) == [candidate.text]  # nothing is asked of it
 
 
 def test_the_length_is_a_bound_in_bytes(runtime: Runtime) -> None:
@@ -236,7 +233,7 @@ def test_the_length_is_a_bound_in_bytes(runtime: Runtime) -> None:
 
 def test_a_character_that_the_bound_cuts_is_left_out(runtime: Runtime) -> None:
     """A network that has learned nothing writes any characters, most of them of several bytes."""
-    unlearned = _unlearned()
+    unlearned = _unlearned(runtime.architecture)
     of_several_bytes = 0
     for length in range(1, 12):
         for candidate in _search(unlearned, candidates=5, length=length):
@@ -249,7 +246,7 @@ def test_a_character_that_the_bound_cuts_is_left_out(runtime: Runtime) -> None:
 
 def test_a_continuation_that_repeats_itself_says_it_once(runtime: Runtime) -> None:
     """A network that has learned nothing falls into a loop."""
-    unlearned = _unlearned()
+    unlearned = _unlearned(runtime.architecture)
     [candidate] = _search(unlearned, until="block")
     assert candidate.stop == "repetition"
 
