@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from foretype_models.architecture import KINDS, Architecture
+from foretype_models.architecture import Architecture
 from foretype_models.inputs import Ngrams
 from foretype_training.corpus import SourceFile, Split, read_corpus, sample
 from foretype_training.picture import drawn
@@ -137,7 +137,9 @@ def main() -> None:
     for seed in range(1, options.seeds + 1):
         for name in chosen:
             shape = settings_of(VARIANTS[name]).architecture
-            run = trained(VARIANTS[name], read(_reading(shape)), seed)
+            # What is counted is the same for all that read the same.
+            reading = Architecture(memory=shape.memory).reading(shape)
+            run = trained(VARIANTS[name], read(reading), seed)
             runs[name].append(run)
             note = f"seed {seed}, {name}: {run.bits:.4f} bits, {run.rate:,.0f} characters a second"
             print(note, file=sys.stderr)
@@ -149,11 +151,6 @@ def main() -> None:
         return
     characters = sum(len(file.text) for file in training)
     _print(found, f"{characters:,} characters, {options.seeds} seeds")
-
-
-def _reading(shape: Architecture) -> Architecture:
-    """What makes a difference to what is counted: one for all that read the same."""
-    return replace(Architecture(memory=shape.memory), **{k: getattr(shape, k) for k in KINDS})
 
 
 def _split(training: Sequence[SourceFile], validation: Sequence[SourceFile]) -> Split:

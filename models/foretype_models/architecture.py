@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 Cell = Literal["lstm", "gru", "peephole", "rnn"]
@@ -86,10 +87,15 @@ class Architecture:
                 f" not {len(self.orders)}"
             )
 
-    @property
+    @cached_property
     def orders(self) -> Orders:
         """Of all contexts whose answers are read, beside the last symbol."""
+        # Asked for at every step of a network: building it takes as long as some look-ups.
         return tuple(Order(kind, length) for kind in KINDS for length in getattr(self, kind))
+
+    def reading(self, other: Architecture) -> Self:
+        """This one with the other's contexts."""
+        return replace(self, **{kind: getattr(other, kind) for kind in KINDS})
 
     @property
     def state_names(self) -> list[str]:

@@ -66,6 +66,17 @@ def test_following_a_text_through_its_edits_is_reading_it_anew(versions: list[Sy
         np.testing.assert_array_equal(_along(text, symbols), _by_hand(symbols))
 
 
+@given(st.lists(texts, min_size=2, max_size=8), st.integers(1, 5))
+def test_so_it_is_with_contexts_of_all_kinds(versions: list[Symbols], times: int) -> None:
+    orders = Architecture(ngrams=(2,), words=(1, 2), parts=(1,), heads=(1,), calls=(1,)).orders
+    text = TextMemory(orders, versions[0])
+    for symbols in (np.tile(version, times) for version in versions[1:]):
+        text.follow(symbols)
+        asked = contexts.hashes(orders, contexts.before_start(orders, 1), symbols[:, None])
+        found = text.along(0, len(symbols)).look_up(asked)[:, 0]
+        np.testing.assert_array_equal(found, memory.answers(orders, symbols))
+
+
 @pytest.mark.parametrize("step", [1, 7, 16, memory.MAX_NEW + 1])
 def test_typing_on_and_jumping_back_give_the_same(step: int) -> None:
     """Long enough that what is new is sorted in, and texts are sorted anew."""

@@ -139,13 +139,21 @@ class Editing(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    # The other one reads contexts of all kinds.
+    [("tiny_model", "fp32"), ("tiny_model", "int8"), ("other_model", "fp32")],
+)
 def test_edits_and_jumps_change_no_answer_by_a_bit(
-    tiny_model: Path, precision: Precision, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    model: str,
+    precision: Precision,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # So that these texts have several spans, as files beyond 64 KB have.
     monkeypatch.setattr(recall, "SPAN", 256)
-    runtime = Runtime(bundle.load(tiny_model), precision)
+    folder: Path = request.getfixturevalue(model)
+    runtime = Runtime(bundle.load(folder), precision)
 
     class Bound(Editing):
         def __init__(self) -> None:

@@ -344,10 +344,8 @@ def test_what_is_remembered_of_a_long_text_does_not_depend_on_how_it_was_read(
     early = alphabet.encode(next(line for line in lines if text.rfind(line) in range(1100, 1900)))
     context = inputs.initial_context(runtime.architecture, 1)
     hashes = contexts.hashes(runtime.architecture.orders, context, early[:-1, None])
-    # Other contexts than n-grams hold what stands before the line, or are told of others too.
-    number = len(runtime.architecture.ngrams)
-    assert known.look_up(hashes)[-1, 0, :number].all()
-    assert not memories.file.look_up(hashes)[-1, 0, :number].any()
+    assert known.look_up(hashes)[-1].all()
+    assert not memories.file.look_up(hashes)[-1].any()
 
 
 def test_when_a_suggestion_is_accepted_nothing_is_left_to_read(reader: Reader) -> None:

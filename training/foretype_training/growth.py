@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foretype_models import alphabet, inputs
-from foretype_models.architecture import KINDS, Architecture
+from foretype_models.architecture import Architecture
 from foretype_models.inputs import confidence_class
 from foretype_models.network import Network
 from foretype_models.pointer import Pointer
@@ -28,14 +28,14 @@ def fits(base: Architecture, grown: Architecture) -> bool:
     """Whether the base's weights can grow into this architecture: it may come to read memories
     and more contexts, and its layers may become wider."""
     wider = max(base.hidden_size, grown.hidden_size)
-    more = replace(_reading(base, grown), hidden_size=wider)
+    more = replace(base.reading(grown), hidden_size=wider)
     return {*base.orders} <= {*grown.orders} and grown in (more, replace(more, memory=True))
 
 
 def grow(weights: Weights, base: Architecture, grown: Architecture) -> Weights:
     """The base's weights in the shapes of the architecture that it `fits`; the same each time."""
     if grown.orders != base.orders:
-        weights = _with_orders(weights, base, _reading(base, grown))
+        weights = _with_orders(weights, base, base.reading(grown))
     if grown.memory and not base.memory:
         weights = _with_memory(weights, grown)
     if grown.hidden_size > base.hidden_size:
@@ -57,11 +57,6 @@ def grow_pointer(pointer: Pointer, hidden: int) -> Pointer:
         after=taller(pointer.after),
         gate=taller(pointer.gate),
     )
-
-
-def _reading(base: Architecture, grown: Architecture) -> Architecture:
-    """The base's with the other's contexts."""
-    return replace(base, **{kind: getattr(grown, kind) for kind in KINDS})
 
 
 def _with_orders(weights: Weights, base: Architecture, more: Architecture) -> Weights:
