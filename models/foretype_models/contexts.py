@@ -171,19 +171,21 @@ class _End:
         before, self._text = characters[0], characters[1:]
         self._cut = before in _LETTERS and self._text[0] in _LETTERS
         self._cut_part = self._cut and not _FIRST_OF_PARTS[ord(before), ord(self._text[0])]
-        self._words: list[str] = _WORD.findall(self._text)
-        self._since = _hashed_others(self._text[len(self._text.rstrip(_OTHERS)) :]) * _SINCE
+        self._lettered = self._text.rstrip(_OTHERS)
+        self._since = _hashed_others(self._text[len(self._lettered) :]) * _SINCE
+        self._of_words: dict[int, int] = {}  # they are a part of heads and calls too
 
     def words(self, number: int) -> int:
-        cut = self._cut and len(self._words) <= number
-        return self._since + _joined(self._words[-number:], cut)
+        if number not in self._of_words:
+            words, start = self._last_words(number)
+            self._of_words[number] = self._since + _joined(words, self._cut and not start)
+        return self._of_words[number]
 
     def parts(self, number: int) -> int:
-        words = self._words[-number:]
-        parts: list[str] = [part for word in words for part in _PART.findall(word)]
-        cut = self._cut_part and len(self._words) <= number and len(parts) <= number
-        small = [part.translate(_SMALL) for part in parts[-number:]]
-        return self._since + _joined(small, cut)
+        words, start = self._last_words(number)
+        parts = [part for word in words for part in _small_parts(word)]
+        cut = self._cut_part and not start and len(parts) <= number
+        return self._since + _joined(parts[:number], cut)
 
     def head(self) -> int:
         """The first word of the line."""
@@ -196,18 +198,30 @@ class _End:
     def call(self) -> int:
         """The word before the bracket that is still open, and the number of commas since."""
         closed = commas = 0
-        for mark in reversed(list(_MARKS.finditer(self._text))):
-            if mark[0] in _CLOSING:
+        at = len(self._text)
+        for mark in reversed(_MARKS.findall(self._text)):
+            at = self._text.rfind(mark, 0, at)
+            if mark in _CLOSING:
                 closed += 1
-            elif mark[0] in _OPENING:
+            elif mark in _OPENING:
                 if not closed:
-                    return self._last_word(mark.start()) + (commas + 1) * _ARGUMENT
+                    return self._word_before(at) + (commas + 1) * _ARGUMENT
                 closed -= 1
             elif not closed:
                 commas += 1
         return 0
 
-    def _last_word(self, stop: int) -> int:
+    def _last_words(self, number: int) -> tuple[list[str], int]:
+        """So many, from the last one backwards, and where the first of them begins."""
+        words: list[str] = []
+        rest, start = self._lettered, len(self._lettered)
+        while rest and len(words) < number:
+            start = len(rest.rstrip(_LETTERS))
+            words.append(rest[start:])
+            rest = rest[:start].rstrip(_OTHERS)
+        return words, start
+
+    def _word_before(self, stop: int) -> int:
         before = self._text[:stop].rstrip(_OTHERS)
         start = len(before.rstrip(_LETTERS))
         if start == len(before):
@@ -216,13 +230,20 @@ class _End:
 
 
 def _joined(words: list[str], cut: bool) -> int:
-    """The words in one, of the first of which the beginning may be cut off."""
+    """The words in one, from the last one backwards; the beginning of the first may be cut off."""
     code, power = 0, 1
-    for number, word in enumerate(reversed(words), 1):
+    for number, word in enumerate(words, 1):
         own, shift = _hashed_word(word, cut and number == len(words))
         code += own * power
         power = power * shift & _ALL
     return code
+
+
+@lru_cache(maxsize=2**14)
+def _small_parts(word: str) -> list[str]:
+    """Written small, from the last one backwards."""
+    found: list[str] = _PART.findall(word)
+    return [part.translate(_SMALL) for part in reversed(found)]
 
 
 @lru_cache(maxsize=2**14)
