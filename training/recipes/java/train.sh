@@ -96,12 +96,15 @@ foretype train corpus/*/ --include '*.java' \
     --out corpus-read --language java --base fifty-read/model --config "$recipes/8-corpus.toml"
 foretype train corpus/*/ --include '*.java' \
     --out wider --language java --base corpus-read/model --config "$recipes/9-wider.toml"
+for step in 10-more 11-both; do
+    cat "$recipes/$step.toml" "$recipes/sources.toml" >"$step.toml"
+done
 foretype train "$lang" more/*/ --include '*.java' \
-    --out java --language java --base wider/model --config "$recipes/10-more.toml"
+    --out java --language java --base wider/model --config 10-more.toml
 # As suits Commons IO and the five projects of the pointer best, of 0, 0.2, 0.4, 0.6 and 1.
 python "$recipes/mixed.py" java/model wider/model "$lang" more/*/ --share 0.4 --out mixed
 foretype train "$lang" both/*/ --include '*.java' \
-    --out both-read --language java --base mixed --config "$recipes/11-both.toml"
+    --out both-read --language java --base mixed --config 11-both.toml
 # Chosen in the same way.
 python "$recipes/mixed.py" both-read/model mixed "$lang" both/*/ --share 0.2 --out mixed-again
 foretype train "$lang" --include '*.java' \
@@ -109,7 +112,7 @@ foretype train "$lang" --include '*.java' \
 # What the four projects lose by it Commons IO gains; of 0, 0.25 and 0.4.
 python "$recipes/mixed.py" mixed-again lang-again/model "$lang" both/*/ --share 0.25 --out all-read
 # Both once more, in another order and of fewer passes. The card says what was tried.
-sed 's/^seed = .*/seed = 13/; s/^epochs = .*/epochs = 0.4/' "$recipes/11-both.toml" >13-both.toml
+sed 's/^seed = .*/seed = 13/; s/^epochs = .*/epochs = 0.4/' 11-both.toml >13-both.toml
 sed 's/^seed = .*/seed = 14/' "$recipes/12-lang.toml" >14-lang.toml
 foretype train "$lang" both/*/ --include '*.java' \
     --out both-again --language java --base all-read --config 13-both.toml
