@@ -83,8 +83,8 @@ class Architecture:
             _check_rising(kind, getattr(self, kind), MAX_NGRAM if kind == "ngrams" else MAX_WORDS)
         if self.memory and len(self.orders) > MAX_MEMORY_ORDERS:
             raise ArchitectureError(
-                f"with memory there may be {MAX_MEMORY_ORDERS} lengths of contexts in all,"
-                f" not {len(self.orders)}"
+                f"with memory there may be {MAX_MEMORY_ORDERS} contexts in all, of"
+                f" {', '.join(KINDS)} together, not {len(self.orders)}"
             )
 
     @cached_property

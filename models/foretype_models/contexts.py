@@ -47,7 +47,7 @@ _INVERSE, _ALL = pow(_BASE, -1, 2**64), 2**64 - 1
 _POWERS = np.cumprod(np.full(MAX_NGRAM, _BASE, dtype=np.uint64))
 _FINALIZER = 0xBF58476D1CE4E5B9  # as in splitmix64
 _FEW = 256  # symbols whose contexts are hashed all at once, and not length by length
-_SINGLE = 32  # symbols whose contexts of words are hashed one by one
+_SINGLE = 12  # symbols of a text whose contexts of words are hashed one by one
 _FIRST = 2**9  # tells the first letter of a word from the same within one
 _SINCE, _BESIDE, _ARGUMENT = 0x94D049BB133111EB, 0xD6E8FEB86659FD93, 0xCA5A826395121157
 _KINDS: Mapping[Kind, int] = {
@@ -74,12 +74,17 @@ def hashes(orders: Orders, context: Symbols, symbols: Symbols) -> Contexts:
     lengths, others = _by_kind(orders)
     if not others:
         return _of_symbols(lengths, context, symbols)
-    text = np.concatenate((context[len(context) - WINDOW :], symbols))
-    of_lane = _one_by_one if symbols.size <= _SINGLE else _at_once
-    lanes = [of_lane(others, text[:, lane]) for lane in range(symbols.shape[1])]
+    lanes: list[Any] = []
+    for text in np.concatenate((context[len(context) - WINDOW :], symbols)).T:
+        lanes.append((_one_by_one if len(symbols) <= _SINGLE else _at_once)(others, text))
     of_others = np.array(lanes, dtype=np.uint32).reshape(len(lanes), len(symbols), len(others))
     found = _of_symbols(lengths, context, symbols), of_others.swapaxes(0, 1)
     return np.concatenate(found, axis=-1)
+
+
+def of_text(orders: Orders, symbols: Symbols) -> Contexts:
+    """Of the contexts that end at each symbol of a text (n,), from its beginning: (n, orders)."""
+    return hashes(orders, before_start(orders, 1), symbols[:, None])[:, 0]
 
 
 @cache
@@ -171,8 +176,9 @@ class _End:
         before, self._text = characters[0], characters[1:]
         self._cut = before in _LETTERS and self._text[0] in _LETTERS
         self._cut_part = self._cut and not _FIRST_OF_PARTS[ord(before), ord(self._text[0])]
-        self._lettered = self._text.rstrip(_OTHERS)
-        self._since = _hashed_others(self._text[len(self._lettered) :]) * _SINCE
+        self._rest = self._text.rstrip(_OTHERS)  # what stands before the words that were found
+        self._since = _hashed_others(self._text[len(self._rest) :]) * _SINCE
+        self._found: list[tuple[str, int]] = []  # words, the last one first, and where they begin
         self._of_words: dict[int, int] = {}  # they are a part of heads and calls too
 
     def words(self, number: int) -> int:
@@ -213,13 +219,12 @@ class _End:
 
     def _last_words(self, number: int) -> tuple[list[str], int]:
         """So many, from the last one backwards, and where the first of them begins."""
-        words: list[str] = []
-        rest, start = self._lettered, len(self._lettered)
-        while rest and len(words) < number:
-            start = len(rest.rstrip(_LETTERS))
-            words.append(rest[start:])
-            rest = rest[:start].rstrip(_OTHERS)
-        return words, start
+        while self._rest and len(self._found) < number:
+            start = len(self._rest.rstrip(_LETTERS))
+            self._found.append((self._rest[start:], start))
+            self._rest = self._rest[:start].rstrip(_OTHERS)
+        found = self._found[:number]
+        return [word for word, _ in found], found[-1][1] if found else len(self._text)
 
     def _word_before(self, stop: int) -> int:
         before = self._text[:stop].rstrip(_OTHERS)

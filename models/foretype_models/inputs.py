@@ -91,7 +91,7 @@ def side_by_side(memories: Sequence[Memories], lanes: Sequence[int]) -> Memories
 class Ngrams:
     """What followed each context in the training files.
 
-    `contexts` are hashes of the last n symbols, sorted, uint32; `predictions` the symbol
+    `contexts` are their hashes (see `contexts.py`), sorted, uint32; `predictions` the symbol
     that followed most often times CLASSES, plus its class of confidence, uint16. Two
     contexts may share a hash by chance, one in some thousands: the network learns from
     the same table that it is later given, so that is noise to it and not an error.
@@ -205,7 +205,7 @@ def rows_of_order(architecture: Architecture, number: int) -> Rows:
 
 
 def initial_context(architecture: Architecture, batch: int) -> Symbols:
-    """The context before the first symbol of a file: int64, (longest - 1, batch)."""
+    """The context before the first symbol of a file: int64, (reach - 1, batch)."""
     return contexts.before_start(architecture.orders, batch)
 
 

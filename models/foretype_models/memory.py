@@ -1,7 +1,7 @@
 """What a network reads beside its own table: a memory of the text before, and of the project.
 
-A memory answers the question that the model's n-gram table answers (`inputs.py`), of a text
-that no training saw: what followed the last n symbols there, and how surely? The nearest
+A memory answers the question that the model's table answers (`inputs.py`), of a text that no
+training saw: what followed a context there, and how surely? The nearest
 one that knows a context answers for it: first the file itself up to this very symbol, then
 the project's other files, then the table. The network is told which it was, and weighs the
 answer as it has learned to. So a name that was typed a moment ago is known at once, and no
@@ -236,7 +236,7 @@ def _occurrences(orders: Orders, symbols: Symbols) -> _Occurrences:
     first = np.zeros(1 + len(orders) * valid, dtype=np.uint64)
     positions = _at(np.arange(valid))
     followers = symbols[1:].astype(np.int32)
-    unplaced = _keys(_hashes(orders, symbols[:-1]))
+    unplaced = _keys(contexts.of_text(orders, symbols[:-1]))
     # One order after the other: what is worked on stays in the processor's cache.
     for number in range(len(orders)):
         keys = unplaced[:, number] | positions
@@ -350,12 +350,6 @@ def answers(orders: Orders, symbols: Symbols) -> Found:
     positions, order = keys >> _POSITION_AT & _POSITIONS, keys >> _ORDER_AT
     found[positions.astype(np.int64), order.astype(np.int64)] = before
     return found
-
-
-def _hashes(orders: Orders, symbols: Symbols) -> Contexts:
-    """Of the contexts that end at each symbol of a text (n,), from its beginning: (n, orders)."""
-    before = contexts.before_start(orders, 1)
-    return contexts.hashes(orders, before, symbols[:, None])[:, 0]
 
 
 def _contexts(orders: Orders, symbols: Symbols, positions: range) -> Contexts:

@@ -140,10 +140,8 @@ def _summed(
 
 def _keys(order: Order, number: int, file: alphabet.Symbols) -> npt.NDArray[np.uint64]:
     """Context, follower and file of every symbol, to be sorted in that order."""
-    lane = file[:-1, None]
-    before = contexts.before_start((order,), 1)
-    hashes = contexts.hashes((order,), before, lane).ravel()
-    pairs = hashes.astype(np.uint64) << _SYMBOL_BITS | file[1:].astype(np.uint64)
+    hashes = contexts.of_text((order,), file[:-1])[:, 0].astype(np.uint64)
+    pairs = hashes << _SYMBOL_BITS | file[1:].astype(np.uint64)
     return pairs << _FILE_BITS | np.uint64(number)
 
 

@@ -46,7 +46,8 @@ def test_the_state_is_named_by_layer(cell: Cell) -> None:
         ({"calls": 1}, "calls must be a list of lengths, not 1"),
         (
             {"ngrams": [*range(1, 13)], "words": [1, 2, 3], "parts": [1, 2]},
-            "with memory there may be 16 lengths of contexts in all, not 17",
+            "with memory there may be 16 contexts in all, of ngrams, words, parts, heads, calls"
+            " together, not 17",
         ),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,6 +44,14 @@ def test_reading_in_parts_is_reading_at_once(text: alphabet.Symbols, data: st.Da
         context = np.concatenate((context, part))[len(part) :]
         at += len(part)
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_a_symbol_of_many_texts_is_read_one_by_one() -> None:
+    """As in a search: what many symbols of one text are read with takes far longer to begin."""
+    before = contexts.before_start(EVERY, 200)
+    with patch("foretype_models.contexts._at_once", side_effect=AssertionError):
+        found = contexts.hashes(EVERY, before, np.full((1, 200), ord("a")))
+    assert found.shape == (1, 200, len(EVERY))
 
 
 @given(text=texts, before=texts)

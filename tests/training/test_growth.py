@@ -138,8 +138,13 @@ def test_a_pointer_reads_the_old_units_of_a_wider_network() -> None:
         ({"ngrams": (2, 3, 5), "hidden_size": 10, "memory": True}, True),
         ({"ngrams": (2,), "hidden_size": 10}, False),
         ({"ngrams": (2, 5)}, False),
+        ({"words": (1, 2), "parts": (1,), "heads": (1,), "calls": (1,)}, True),
+        ({"ngrams": tuple(range(1, 18))}, True),  # more than with memory there may be
     ],
 )
 def test_what_a_base_grows_into(change: dict[str, object], fit: bool) -> None:
     assert fits(SMALL, Architecture.from_dict({**SMALL.to_dict(), **change})) is fit
     assert not fits(replace(SMALL, memory=True), SMALL), "what reads memories goes on reading them"
+    many = replace(SMALL, ngrams=tuple(range(1, 18)))
+    assert not fits(replace(SMALL, memory=True), many)
+    assert not fits(many, replace(SMALL, memory=True))

@@ -103,13 +103,17 @@ def test_mostly_java_goes_on_from_the_model_and_is_installed_where_it_is_better(
     assert read_corpus([repository]).sha256() == made.training["data"]["sha256"]
 
 
-def test_a_base_may_become_wider(home: Path, repository: Path) -> None:
-    (repository / "config.toml").write_text(_FEW + "[architecture]\nhidden_size = 72\n")
+def test_a_base_may_become_wider_and_read_more(home: Path, repository: Path) -> None:
+    # More than a network from nothing could read beside its words and calls.
+    ngrams = [3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24]
+    more = f"[architecture]\nhidden_size = 72\nngrams = {ngrams}\n"
+    (repository / "config.toml").write_text(_FEW + more)
     said = _trained(home, repository)
     assert "going on from tiny" in said
     assert " is better than tiny" in said
     made = bundle.load(repository / "runs" / "my-zoo" / "model")
     assert made.description.architecture.hidden_size == 72
+    assert made.description.architecture.ngrams == tuple(ngrams)
     pointer = made.pointer()
     assert pointer is not None
     assert len(pointer.query) == 72

@@ -19,7 +19,7 @@ from foretype_models.architecture import Architecture
 from foretype_models.inputs import Ngrams
 from foretype_models.network import Network
 from foretype_training import ngrams, pace
-from foretype_training.checkpoint import load_checkpoint
+from foretype_training.checkpoint import load_checkpoint, save_checkpoint
 from foretype_training.errors import InputError, TrainingError
 from foretype_training.pace import Pace
 from foretype_training.settings import Settings
@@ -134,6 +134,17 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     assert resumed.finished
     assert _same(_weights(resumed.network), _weights(whole.network))
     assert (resumed.curve, resumed.calibration) == (whole.curve, whole.calibration)
+
+
+def test_a_run_from_before_there_was_a_setting_goes_on(tmp_path: Path) -> None:
+    """What it did not know has its default."""
+    _trainer(tmp_path).run(stopped=_stopped_after(3))
+    older = load_checkpoint(tmp_path / "checkpoint")
+    del older.progress["settings"]["architecture"]["words"]
+    save_checkpoint(tmp_path / "checkpoint", older)
+    trainer = _trainer(tmp_path)
+    trainer.resume()
+    assert trainer.step == 3
 
 
 def test_a_finished_run_can_be_finished_again(tmp_path: Path) -> None:

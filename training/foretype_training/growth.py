@@ -27,9 +27,13 @@ Weights = dict[str, Tensor]
 def fits(base: Architecture, grown: Architecture) -> bool:
     """Whether the base's weights can grow into this architecture: it may come to read memories
     and more contexts, and its layers may become wider."""
-    wider = max(base.hidden_size, grown.hidden_size)
-    more = replace(base.reading(grown), hidden_size=wider)
-    return {*base.orders} <= {*grown.orders} and grown in (more, replace(more, memory=True))
+    return (
+        (grown.cell, grown.embedding_size, grown.layers)
+        == (base.cell, base.embedding_size, base.layers)
+        and grown.hidden_size >= base.hidden_size
+        and grown.memory >= base.memory
+        and {*grown.orders} >= {*base.orders}
+    )
 
 
 def grow(weights: Weights, base: Architecture, grown: Architecture) -> Weights:

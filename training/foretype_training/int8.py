@@ -41,7 +41,7 @@ Floats = npt.NDArray[np.float32]
 
 def to_int8(architecture: Architecture, weights: Weights, embedded: float) -> bytes:
     """The network as an ONNX file, with an int8 operator for each layer and for the output.
-    The embeddings, of which a step reads a row or two for each n-gram, have 16 bits: with 8,
+    The embeddings, of which a step reads a row or two for each context, have 16 bits: with 8,
     and one scale for all of them, they cost as much as all the rest.
 
     Inputs and outputs are those of `to_onnx`, but that the state is wider by the guards,

@@ -148,13 +148,11 @@ def _count_order(
     order: Order, files: Sequence[Symbols], fold_of: Sequence[int], min_count: int
 ) -> list[Ngrams]:
     """For each fold the table without its files, then the table of all, for one order."""
-    before = contexts.before_start((order,), 1)
     keys = np.empty(sum(len(file) - 1 for file in files), dtype=np.uint64)
     end = 0
     for fold, file in zip(fold_of, files, strict=True):
-        lane = file[:, None]
-        hashes = contexts.hashes((order,), before, lane[:-1])
-        pairs = (hashes.ravel().astype(np.uint64) << _SYMBOL_BITS) | file[1:].astype(np.uint64)
+        hashes = contexts.of_text((order,), file[:-1])[:, 0].astype(np.uint64)
+        pairs = (hashes << _SYMBOL_BITS) | file[1:].astype(np.uint64)
         start, end = end, end + len(pairs)
         keys[start:end] = (pairs << _FOLD_BITS) | np.uint64(fold)
     parts = _KEY_BITS - np.uint64(_PARTS.bit_length() - 1)

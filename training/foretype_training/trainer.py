@@ -138,12 +138,14 @@ class Trainer:
         """Goes on from the checkpoint. Raises InputError if it is of another run."""
         checkpoint = self._processes.first(lambda: load_checkpoint(self._path))
         progress = checkpoint.progress
-        for name, own in (
-            ("settings", self.settings.to_dict()),
-            ("data", self._data_hash),
-            ("base", self._base_version),
+        # A setting that was added since then has its default.
+        settings = Settings.from_dict(progress["settings"])
+        for name, found, own in (
+            ("settings", settings, self.settings),
+            ("data", progress["data"], self._data_hash),
+            ("base", progress["base"], self._base_version),
         ):
-            if progress.get(name) != own:
+            if found != own:
                 raise InputError(
                     f"{self._path} belongs to a run with other {_RUN[name]};"
                     " resume with the same, or choose another --out"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretype_models import bundle, heap, registry
+from foretype_models.architecture import Architecture
 from foretype_models.bundle import Bundle
 from foretype_models.inputs import Ngrams
 from foretype_models.pointer import Pointer
@@ -126,7 +127,7 @@ def _plan(options: Options, name: str, out: Path, gpu: bool, processes: int) -> 
     text = options.holdout_since
     since = None if text is None else history.point_in_time(text)
     if options.config is not None:  # what is wrong with it is said before all is read
-        load_config(options.config, Settings())
+        load_config(options.config, Settings(architecture=Architecture(ngrams=())))
     with tracking("reading") as track:
         corpus = read_corpus(
             options.paths,
@@ -144,7 +145,7 @@ def _plan(options: Options, name: str, out: Path, gpu: bool, processes: int) -> 
     footprint.check(config.settings, gpu)
     config = _of_all(config, processes)
     say(_parts(parts))
-    with tracking("counting n-grams") as track:
+    with tracking("counting contexts") as track:
         counted = texts(
             config.settings.architecture,
             parts,
