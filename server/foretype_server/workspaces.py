@@ -14,7 +14,14 @@ from foretype.project import LARGE_SHARE, MAX_BYTES
 from foretype_models import alphabet, contexts
 from foretype_models.architecture import Order, Orders
 from foretype_models.contexts import Contexts
-from foretype_models.inputs import CLASSES, Found, Memory, Ngrams, confidence_class
+from foretype_models.inputs import (
+    CLASSES,
+    Found,
+    Memory,
+    Ngrams,
+    confidence_class,
+    most_seen,
+)
 from foretype_models.memory import run_starts
 from foretype_server import names
 from foretype_server.names import Hashes
@@ -84,9 +91,7 @@ def count(orders: Orders, texts: Mapping[str, bytes]) -> Table:
     first = places[run_starts(contexts[places])]  # orders may share a hash by chance
     predictions = np.concatenate([np.zeros(0, np.uint16), *(part[1] for part in parts)])
     owners = np.concatenate([np.zeros(0, np.uint16), *(part[2] for part in parts)])
-    if len(first) > MAX_CONTEXTS:  # those seen most often, and of these the surest
-        confidence = (predictions[first] % CLASSES).astype(np.int8)
-        first = first[np.sort(np.argsort(-confidence, kind="stable")[:MAX_CONTEXTS])]
+    first = first[most_seen(predictions[first], MAX_CONTEXTS)]
     counted = Ngrams(contexts[first], predictions[first])
     return Table(counted, owners[first], files, names.hashes(texts.values()))
 

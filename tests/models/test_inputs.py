@@ -117,3 +117,9 @@ def test_more_evidence_and_more_agreement_are_higher_classes() -> None:
 
     assert classes([1, 2, 4, 10], [1, 2, 4, 10]) == [3, 7, 11, 15]
     assert classes([3, 4, 8, 10], [10, 10, 10, 10]) == [12, 13, 14, 15]
+
+
+def test_of_contexts_that_were_seen_often_the_least_sure_stay() -> None:
+    classes = np.array([3, 15, 12, 7, 13, 15], dtype=np.uint16)
+    assert inputs.most_seen(classes, 3).tolist() == [1, 2, 4]
+    assert inputs.most_seen(classes, 6).tolist() == [*range(6)]
