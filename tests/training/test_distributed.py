@@ -91,9 +91,15 @@ def _assert_learned_the_same(out: Path, other: Path) -> None:
     for key in ("settings", "data", "step", "symbols", "lanes"):
         assert mine.progress[key] == theirs.progress[key]
     assert mine.progress["running"] == pytest.approx(theirs.progress["running"], abs=1e-4)
-    # Where a batch is cut in two, other sums are rounded: to eight bits, on some processors.
-    atol, rtol = {"fp32": (1e-4, 1e-3), "bf16": (1e-2, 1e-2)}[mine.progress["precision"]]
-    torch.testing.assert_close(mine.tensors, theirs.tensors, atol=atol, rtol=rtol)
+    # Where a batch is cut in two, other sums are rounded: to eight bits, on some processors. A
+    # weight that is seldom read may differ by far more than that, for Adam takes a step as large
+    # where the gradient is next to nothing; all weights of a matrix together do not.
+    tolerance = {"fp32": 1e-3, "bf16": 1e-2}[mine.progress["precision"]]
+    assert mine.tensors.keys() == theirs.tensors.keys()
+    for name, tensor in mine.tensors.items():
+        expected = theirs.tensors[name].double()
+        assert tensor.shape == expected.shape
+        assert torch.dist(tensor.double(), expected) <= tolerance * expected.norm(), name
 
 
 @pytest.mark.e2e
