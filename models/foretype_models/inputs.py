@@ -127,6 +127,8 @@ class Ngrams:
 
     def most_seen(self, limit: int) -> Ngrams:
         """At most `limit` contexts, the `most_seen` ones."""
+        if len(self.contexts) <= limit:
+            return self
         kept = most_seen(self.predictions, limit)
         return Ngrams(self.contexts[kept], self.predictions[kept])
 
@@ -156,8 +158,6 @@ def most_seen(predictions: npt.NDArray[np.uint16], limit: int) -> npt.NDArray[np
     """Where those of at most `limit` contexts stand: of the ones that were seen most often, and
     of these of the least sure. What always follows a context as a rule longer and shorter ones
     say too; what may follow one that is less sure nothing else says."""
-    if len(predictions) <= limit:
-        return np.arange(len(predictions))
     seen, sure = np.divmod((predictions % CLASSES).astype(np.int8), 4)
     return np.sort(np.argsort(sure - 4 * seen, kind="stable")[:limit])
 

@@ -91,7 +91,8 @@ def count(orders: Orders, texts: Mapping[str, bytes]) -> Table:
     first = places[run_starts(contexts[places])]  # orders may share a hash by chance
     predictions = np.concatenate([np.zeros(0, np.uint16), *(part[1] for part in parts)])
     owners = np.concatenate([np.zeros(0, np.uint16), *(part[2] for part in parts)])
-    first = first[most_seen(predictions[first], MAX_CONTEXTS)]
+    if len(first) > MAX_CONTEXTS:
+        first = first[most_seen(predictions[first], MAX_CONTEXTS)]
     counted = Ngrams(contexts[first], predictions[first])
     return Table(counted, owners[first], files, names.hashes(texts.values()))
 

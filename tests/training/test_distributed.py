@@ -23,7 +23,8 @@ from foretype_training.errors import InputError
 from tests.conftest import write_java
 from tests.training.eager import EAGER
 
-# With the dropout of the default: its masks are those of one process too.
+# With the dropout of the default: its masks are those of one process too. It reads n-grams alone:
+# where contexts have rows that are hardly ever read, Adam makes steps of the gradient's rounding.
 CONFIG = """epochs = 2
 batch = {batch}
 window = 40
@@ -33,6 +34,10 @@ hidden_size = 16
 layers = 2
 embedding_size = 8
 ngrams = [3, 6]
+words = []
+parts = []
+heads = []
+calls = []
 """
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 _PATIENCE = 600  # seconds, on a machine that does much else
@@ -91,15 +96,9 @@ def _assert_learned_the_same(out: Path, other: Path) -> None:
     for key in ("settings", "data", "step", "symbols", "lanes"):
         assert mine.progress[key] == theirs.progress[key]
     assert mine.progress["running"] == pytest.approx(theirs.progress["running"], abs=1e-4)
-    # Where a batch is cut in two, other sums are rounded: to eight bits, on some processors. A
-    # weight that is seldom read may differ by far more than that, for Adam takes a step as large
-    # where the gradient is next to nothing; all weights of a matrix together do not.
-    tolerance = {"fp32": 1e-3, "bf16": 1e-2}[mine.progress["precision"]]
-    assert mine.tensors.keys() == theirs.tensors.keys()
-    for name, tensor in mine.tensors.items():
-        expected = theirs.tensors[name].double()
-        assert tensor.shape == expected.shape
-        assert torch.dist(tensor.double(), expected) <= tolerance * expected.norm(), name
+    # Where a batch is cut in two, other sums are rounded: to eight bits, on some processors.
+    atol, rtol = {"fp32": (1e-4, 1e-3), "bf16": (1e-2, 1e-2)}[mine.progress["precision"]]
+    torch.testing.assert_close(mine.tensors, theirs.tensors, atol=atol, rtol=rtol)
 
 
 @pytest.mark.e2e

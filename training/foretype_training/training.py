@@ -126,7 +126,9 @@ def _plan(options: Options, name: str, out: Path, gpu: bool, processes: int) -> 
 
     text = options.holdout_since
     since = None if text is None else history.point_in_time(text)
-    if options.config is not None:  # what is wrong with it is said before all is read
+    # What is wrong with it is said before all is read. What contexts it does not name a base
+    # decides, which is not known yet: none are added here.
+    if options.config is not None:
         load_config(options.config, Settings(architecture=Architecture(ngrams=())))
     with tracking("reading") as track:
         corpus = read_corpus(
