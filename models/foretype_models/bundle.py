@@ -58,6 +58,10 @@ _OPERATORS = {
 
 MAX_FILE_BYTES = 512 * 2**20
 
+_MAX_ALIKE = 1000
+"""Contexts of a table that may begin alike: of hashes, which are spread evenly, some 30 do, and
+what is looked up is compared with all of them."""
+
 SMALL_LOSS = 0.005
 """Bits per character that int8 may cost, as measured on held-out files, and still be the choice."""
 
@@ -390,8 +394,8 @@ def _check_ngrams(bundle: Bundle) -> None:
         table = bundle.ngrams()
     except _NPZ_ERRORS as error:
         raise BundleError(f"{NGRAMS} cannot be read: {error}") from error
-    if (table.contexts[1:] <= table.contexts[:-1]).any():
-        raise BundleError(f"{NGRAMS} is damaged: its contexts do not rise")
+    if table.largest_bucket > _MAX_ALIKE:
+        raise BundleError(f"{NGRAMS} is damaged: its contexts are no hashes")
     if table.predictions.dtype != np.uint16 or (table.predictions >= PREDICTIONS).any():
         raise BundleError(f"{NGRAMS} is damaged: it predicts what the alphabet does not have")
 

@@ -23,6 +23,7 @@ from foretype_models import alphabet, contexts
 from foretype_models.alphabet import Symbols
 from foretype_models.architecture import Architecture
 from foretype_models.contexts import Contexts
+from foretype_models.sorted_hashes import Places, SortedHashes
 
 Rows = npt.NDArray[np.int64]
 Found = npt.NDArray[np.integer[Any]]
@@ -34,7 +35,6 @@ CLASSES = 16
 PREDICTIONS = alphabet.SIZE * CLASSES
 """How many a table can hold: a symbol, and its class of confidence."""
 _ROWS_PER_ORDER = PREDICTIONS + 1  # the first is for contexts never seen
-_MANY = 1_000  # contexts that are worth sorting before they are looked up
 
 
 SOURCES = 3
@@ -87,7 +87,6 @@ def side_by_side(memories: Sequence[Memories], lanes: Sequence[int]) -> Memories
     return Memories(project, file)
 
 
-@dataclass(frozen=True)
 class Ngrams:
     """What followed each context in the training files.
 
@@ -97,12 +96,27 @@ class Ngrams:
     the same table that it is later given, so that is noise to it and not an error.
     """
 
-    contexts: npt.NDArray[np.uint32]
-    predictions: npt.NDArray[np.uint16]
-
-    def __post_init__(self) -> None:
-        if self.contexts.shape != self.predictions.shape or self.contexts.ndim != 1:
+    def __init__(
+        self, contexts: npt.NDArray[np.uint32], predictions: npt.NDArray[np.uint16]
+    ) -> None:
+        """Raises ValueError where they differ in length, or the contexts do not rise."""
+        if contexts.shape != predictions.shape or contexts.ndim != 1:
             raise ValueError("contexts and predictions differ in length")
+        self._hashes = SortedHashes(contexts)
+        self.predictions = predictions
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    @property
+    def largest_bucket(self) -> int:
+        """See `SortedHashes`."""
+        return self._hashes.largest_bucket
+
+    @property
+    def contexts(self) -> npt.NDArray[np.uint32]:
+        """Put together anew: what is done with many of them takes them once."""
+        return self._hashes.values
 
     @classmethod
     def empty(cls) -> Ngrams:
@@ -127,31 +141,21 @@ class Ngrams:
 
     def most_seen(self, limit: int) -> Ngrams:
         """At most `limit` contexts, the `most_seen` ones."""
-        if len(self.contexts) <= limit:
+        if len(self) <= limit:
             return self
         kept = most_seen(self.predictions, limit)
         return Ngrams(self.contexts[kept], self.predictions[kept])
 
     def look_up(self, contexts: Contexts) -> Found:
         """1 + the prediction for each context, 0 where it was never seen."""
-        if not self.contexts.size:
+        if not len(self):
             return np.zeros(contexts.shape, dtype=np.uint16)
-        at, known = self.places(contexts)
+        at, known = self.find(contexts)
         return (self.predictions.take(at, mode="clip") + 1) * known
 
-    def places(self, contexts: Contexts) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Where each context would stand in a table that is not empty, be it after its end, and
-        whether it does."""
-        if contexts.size < _MANY:
-            at = self.contexts.searchsorted(contexts)
-        else:
-            # In order, each search finds in the processor's cache where the one before ended.
-            wanted = contexts.ravel()
-            order = np.argsort(wanted)
-            at = np.empty(wanted.size, dtype=np.int64)
-            at[order] = self.contexts.searchsorted(wanted[order])
-            at = at.reshape(contexts.shape)
-        return at, self.contexts.take(at, mode="clip") == contexts
+    def find(self, contexts: Contexts) -> tuple[Places, npt.NDArray[np.bool_]]:
+        """Where each context stands, and whether it does: as `SortedHashes.find`."""
+        return self._hashes.find(contexts)
 
 
 def most_seen(predictions: npt.NDArray[np.uint16], limit: int) -> npt.NDArray[np.int64]:

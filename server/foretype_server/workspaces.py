@@ -27,7 +27,7 @@ from foretype_server import names
 from foretype_server.names import Hashes
 
 MAX_CONTEXTS = 8_000_000
-"""In a table; 8 bytes each."""
+"""In a table; some 6 bytes each."""
 MAX_WORKSPACES = 4
 _FRESH_SHARE = 8
 """Changed files are counted on their own until they are this part of all; then all are."""
@@ -61,9 +61,9 @@ class _Others:
 
     def look_up(self, contexts: Contexts) -> Found:
         table = self.table.ngrams
-        if not len(table.contexts):
+        if not len(table):
             return np.zeros(contexts.shape, dtype=np.uint16)
-        at, known = table.places(contexts)
+        at, known = table.find(contexts)
         known &= self.table.owners.take(at, mode="clip") != self.file
         return (table.predictions.take(at, mode="clip") + 1) * known
 
@@ -224,7 +224,7 @@ class Workspace:
             len(self._texts),
             self._bytes,
             len(self._left_out),
-            sum(len(table.ngrams.contexts) for table in self._tables),
+            sum(len(table.ngrams) for table in self._tables),
         )
 
     @property

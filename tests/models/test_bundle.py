@@ -273,7 +273,11 @@ def _pointer(hidden: int, **arrays: Any) -> dict[str, Any]:
         (_archive(gaps=_ONE, predictions=_TWO), "cannot be read: contexts and predictions differ"),
         (
             _archive(gaps=np.array([1, 0], np.uint32), predictions=_TWO),
-            "is damaged: its contexts do not rise",
+            "cannot be read: its hashes do not rise",
+        ),
+        (
+            _archive(gaps=np.ones(2000, np.uint32), predictions=np.zeros(2000, np.uint16)),
+            "is damaged: its contexts are no hashes",
         ),
         (
             _archive(gaps=_ONE, predictions=np.array([PREDICTIONS], np.uint16)),

@@ -99,18 +99,6 @@ def test_a_look_up_gives_the_prediction_and_zero_for_what_was_never_seen(
     assert found.tolist() == [table[c] + 1 if c in table else 0 for c in asked]
 
 
-@given(seed=st.integers(0, 2**32 - 1))
-def test_many_contexts_are_found_where_few_are(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    contexts = np.unique(random.integers(0, 2**32, 300, dtype=np.uint32))
-    table = Ngrams(contexts, random.integers(0, 999, len(contexts)).astype(np.uint16))
-    others = random.integers(0, 2**32, 300, dtype=np.uint32)
-    asked = random.choice(np.concatenate((contexts, others)), (3, 200, 4))
-    many = np.moveaxis(asked, 0, -1)  # (time, batch, lengths), as hashes lie in memory
-    few = [table.look_up(row) for row in many]
-    assert (table.look_up(many) == np.stack(few)).all()
-
-
 def test_more_evidence_and_more_agreement_are_higher_classes() -> None:
     def classes(best: list[int], total: list[int]) -> list[int]:
         return inputs.confidence_class(np.array(best), np.array(total)).tolist()

@@ -133,7 +133,7 @@ def test_more_contexts_than_fit_leave_those_that_say_least(monkeypatch: pytest.M
     whole = count(ORDERS, texts).ngrams
     monkeypatch.setattr(workspaces_module, "MAX_CONTEXTS", 3)
     few = count(ORDERS, texts)
-    assert len(few.ngrams.contexts) == len(few.owners) == 3
+    assert len(few.ngrams) == len(few.owners) == 3
     assert np.isin(few.ngrams.contexts, whole.contexts).all()
     assert (few.ngrams.predictions % CLASSES).min() >= np.median(whole.predictions % CLASSES)
 

@@ -92,6 +92,21 @@ def test_where_the_files_know_nothing_the_base_answers() -> None:
     assert any(_look_up(counted.table, 2, file)[3:])
 
 
+def test_in_a_full_table_the_files_own_contexts_stand_before_the_base_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A large base's were all seen more often than most of a small repository's."""
+    base = _count(_files([b"xyxyxyxyxyxyxyxy"] * 8), (2,), Ngrams.empty()).table
+    files = _files([b"abab", b"abab"])
+    own = _count(files, (2,), Ngrams.empty()).table
+    monkeypatch.setattr(ngrams, "MAX_CONTEXTS", len(own) + 2)
+    table = _count(files, (2,), base).table
+    assert len(table) == ngrams.MAX_CONTEXTS
+    assert _look_up(table, 2, files[0]) == _look_up(own, 2, files[0])
+    [of_base] = _files([b"xyxyxy"])
+    assert _look_up(table, 2, of_base)[4:6] == _look_up(base, 2, of_base)[4:6]
+
+
 @given(texts)
 def test_a_base_that_was_counted_on_the_same_files_tells_nothing_of_them(
     texts: list[bytes],
@@ -125,7 +140,7 @@ def test_a_single_file_is_not_read_with_a_base_that_was_counted_on_it() -> None:
 @pytest.mark.parametrize("count", [2, 20])
 def test_a_network_that_reads_no_ngrams_has_an_empty_table(count: int) -> None:
     counted = _count(_files([b"abab"] * count), (), Ngrams.empty())
-    assert counted.table.contexts.size == 0
+    assert len(counted.table) == 0
 
 
 def test_of_many_projects_each_is_left_out_as_a_whole_beside_its_neighbours() -> None:

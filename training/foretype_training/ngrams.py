@@ -31,8 +31,8 @@ from foretype_models.memory import run_starts
 FOLDS = 8
 MIN_COUNT = 2
 """Contexts seen less often are left out: they are most of a table and the least of its use."""
-MAX_CONTEXTS = 8_000_000
-"""A table's limit: 6 bytes of memory each, some 3 on disk."""
+MAX_CONTEXTS = 12_500_000
+"""A table's limit: some 4 bytes of memory each, and 3 on disk."""
 
 Counts = npt.NDArray[np.int32]
 _SYMBOL_BITS = np.uint64(9)
@@ -56,7 +56,7 @@ class Changed:
     def between(cls, table: Ngrams, other: Ngrams) -> Self:
         """What makes the table answer as the other, all of whose contexts it knows."""
         answers = np.zeros_like(table.predictions)
-        answers[np.searchsorted(table.contexts, other.contexts)] = other.predictions + 1
+        answers[table.find(other.contexts)[0]] = other.predictions + 1
         differs = answers != table.predictions + 1
         return cls(table, Ngrams(table.contexts[differs], answers[differs]))
 
@@ -107,7 +107,8 @@ def count(
     """Counts the files' contexts; `base` answers for contexts that they do not know.
 
     `fold_of` tells for each file which part it belongs to, from 0 to FOLDS - 1. Contexts
-    seen less than `min_count` times are left out.
+    seen less than `min_count` times are left out, and where there are more than MAX_CONTEXTS,
+    first of the base's those that were seen least, then of the files' own.
 
     While the network trains, not even for those that only the file itself knows, and which
     it is therefore read without: where `base` was counted on these files too, its answers
@@ -124,11 +125,12 @@ def count(
     unseen = base.without(whole)
     if len(files) == 1:
         return CrossFitted(base, [unseen], [0])
-    table = whole.over(base).most_seen(MAX_CONTEXTS)
+    own = whole.most_seen(MAX_CONTEXTS)
+    table = own.over(unseen.most_seen(MAX_CONTEXTS - len(own)))
 
     def fold(number: int) -> Changed:
-        own = _join(part[number] for part in parts).over(unseen).within(table)
-        return Changed.between(table, own)
+        without = _join(part[number] for part in parts).over(unseen)
+        return Changed.between(table, without.within(table))
 
     with _threads() as threads:
         return CrossFitted(table, list(threads.map(fold, range(FOLDS))), fold_of)

@@ -182,7 +182,7 @@ def _network(bundle: Bundle) -> str:
         [
             f"- {a.layers} x {a.hidden_size} {a.cell}, embedding {a.embedding_size},"
             f" {d.parameters:,} parameters",
-            f"- reads {_contexts(a) or 'no contexts'} ({bundle.ngrams().contexts.size:,} contexts)",
+            f"- reads {_contexts(a) or 'no contexts'} ({len(bundle.ngrams()):,} contexts)",
             f"- {sizes}",
         ]
     )
