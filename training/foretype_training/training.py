@@ -145,6 +145,7 @@ def _plan(options: Options, name: str, out: Path, gpu: bool, processes: int) -> 
     base = bases.choose(options.base, language)
     config = bases.configuration(options.config, corpus.characters, base, gpu)
     footprint.check(config.settings, gpu)
+    footprint.check_counting(config.settings.architecture, corpus.characters)
     config = _of_all(config, processes)
     say(_parts(parts))
     with tracking("counting contexts") as track:
