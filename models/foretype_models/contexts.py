@@ -74,10 +74,12 @@ def hashes(orders: Orders, context: Symbols, symbols: Symbols) -> Contexts:
     lengths, others = _by_kind(orders)
     if not others:
         return _of_symbols(lengths, context, symbols)
-    lanes: list[Any] = []
-    for text in np.concatenate((context[len(context) - WINDOW :], symbols)).T:
-        lanes.append((_one_by_one if len(symbols) <= _SINGLE else _at_once)(others, text))
-    of_others = np.array(lanes, dtype=np.uint32).reshape(len(lanes), len(symbols), len(others))
+    texts = np.concatenate((context[len(context) - WINDOW :], symbols)).T
+    if len(symbols) <= _SINGLE:
+        lanes: list[Any] = _one_by_one(others, texts)
+    else:
+        lanes = [_at_once(others, text) for text in texts]
+    of_others = np.array(lanes, dtype=np.uint32).reshape(*symbols.shape[::-1], len(others))
     found = _of_symbols(lengths, context, symbols), of_others.swapaxes(0, 1)
     return np.concatenate(found, axis=-1)
 
@@ -110,15 +112,21 @@ def _of_symbols(lengths: tuple[int, ...], context: Symbols, symbols: Symbols) ->
     return np.moveaxis(found, 0, -1)
 
 
-def _one_by_one(orders: Orders, text: Symbols) -> list[list[int]]:
-    """Of all contexts in a text (n,) but for those of the first WINDOW symbols: (time, orders).
-    For a few, of which each is made of a few words, for which Python is faster than numpy."""
-    characters = text.astype("<u4").tobytes().decode("utf-32-le")
-    found: list[list[int]] = []
-    for end in range(WINDOW, len(characters)):
-        seen = _End(characters[end - WINDOW : end + 1])
-        codes = [_code(seen, order) & _ALL for order in orders]
-        found.append([((code ^ code >> 29) * _FINALIZER & _ALL) >> 32 for code in codes])
+def _one_by_one(orders: Orders, texts: Symbols) -> list[int]:
+    """Of all contexts in texts (batch, n) but for those of the first WINDOW symbols, one after
+    the other: (batch, time, orders). For a few, of which each is made of a few words, for which
+    Python is faster than numpy."""
+    length = texts.shape[1]
+    characters = texts.astype("<u4").tobytes().decode("utf-32-le")
+    letters = _IS_LETTER[texts].tobytes()
+    found: list[int] = []
+    for start in range(0, len(characters), length):
+        for end in range(start + WINDOW + 1, start + length + 1):
+            window = slice(end - WINDOW - 1, end)
+            seen = _End(characters[window], letters[window])
+            for order in orders:
+                code = _code(seen, order) & _ALL
+                found.append(((code ^ code >> 29) * _FINALIZER & _ALL) >> 32)
     return found
 
 
@@ -158,10 +166,9 @@ def _first_of_parts() -> npt.NDArray[np.bool_]:
 
 
 _FIRST_OF_PARTS = _first_of_parts()
-_OTHERS = "".join(map(chr, np.flatnonzero(_OF_WORDS == 0)))
-_LETTERS = "".join(map(chr, np.flatnonzero(_OF_WORDS)))
+_IS_LETTER = _OF_WORDS > 0
+_LETTER, _NO_LETTER = b"\x01", b"\x00"  # as bytes of it
 _SMALL = {large: large + 32 for large in range(ord("A"), ord("Z") + 1)}
-_WORD = re.compile(f"[{re.escape(_LETTERS)}]+")
 _PART = re.compile("[A-Z]*[^A-Z_]*_|[A-Z]+[^A-Z_]*|[^A-Z_]+")
 _OPENING, _CLOSING = "([{", ")]}"
 _MARKS = re.compile(r"[](){}[,]")
@@ -170,43 +177,49 @@ _IS_MARK = np.array([chr(symbol) in _OPENING + _CLOSING + "," for symbol in rang
 
 class _End:
     """What stands before one place: the last WINDOW symbols, and one more, which only says
-    whether a word or part begins with the first of them."""
+    whether a word or part begins with the first of them; and which of all are letters."""
 
-    def __init__(self, characters: str) -> None:
-        before, self._text = characters[0], characters[1:]
-        self._cut = before in _LETTERS and self._text[0] in _LETTERS
-        self._cut_part = self._cut and not _FIRST_OF_PARTS[ord(before), ord(self._text[0])]
-        self._rest = self._text.rstrip(_OTHERS)  # what stands before the words that were found
-        self._since = _hashed_others(self._text[len(self._rest) :]) * _SINCE
+    def __init__(self, characters: str, letters: bytes) -> None:
+        self._text, self._letters = characters, letters
+        self._cut = letters.startswith(_LETTER * 2)
+        self._cut_part = self._cut and not _FIRST_OF_PARTS[ord(characters[0]), ord(characters[1])]
         self._found: list[tuple[str, int]] = []  # words, the last one first, and where they begin
+        # Where the last word ends that was not looked for yet.
+        self._stop = letters.rfind(_LETTER, 1) + 1 or 1
+        self._since = _hashed_others(characters[self._stop :]) * _SINCE
         self._of_words: dict[int, int] = {}  # they are a part of heads and calls too
 
     def words(self, number: int) -> int:
         if number not in self._of_words:
             words, start = self._last_words(number)
-            self._of_words[number] = self._since + _joined(words, self._cut and not start)
+            self._of_words[number] = self._since + _joined(words, self._cut and start == 1)
         return self._of_words[number]
 
     def parts(self, number: int) -> int:
         words, start = self._last_words(number)
         parts = [part for word in words for part in _small_parts(word)]
-        cut = self._cut_part and not start and len(parts) <= number
+        cut = self._cut_part and start == 1 and len(parts) <= number
         return self._since + _joined(parts[:number], cut)
 
     def head(self) -> int:
         """The first word of the line."""
-        start = self._text.rfind("\n") + 1
-        if not start and self._cut:  # it is not known where the word there begins
-            start = len(self._text) - len(self._text.lstrip(_LETTERS))
-        word = _WORD.search(self._text, start)
-        return _hashed_word(word[0], False)[0] if word else 0
+        line = self._text.rfind("\n", 1) + 1
+        if not line and self._cut:  # it is not known where the word there begins
+            line = self._letters.find(_NO_LETTER, 1)
+            if line < 0:
+                return 0
+        start = self._letters.find(_LETTER, line or 1)
+        if start < 0:
+            return 0
+        stop = self._letters.find(_NO_LETTER, start)
+        return _hashed_word(self._text[start : stop if stop > 0 else None], False)[0]
 
     def call(self) -> int:
         """The word before the bracket that is still open, and the number of commas since."""
         closed = commas = 0
         at = len(self._text)
-        for mark in reversed(_MARKS.findall(self._text)):
-            at = self._text.rfind(mark, 0, at)
+        for mark in reversed(_MARKS.findall(self._text, 1)):
+            at = self._text.rfind(mark, 1, at)
             if mark in _CLOSING:
                 closed += 1
             elif mark in _OPENING:
@@ -219,19 +232,23 @@ class _End:
 
     def _last_words(self, number: int) -> tuple[list[str], int]:
         """So many, from the last one backwards, and where the first of them begins."""
-        while self._rest and len(self._found) < number:
-            start = len(self._rest.rstrip(_LETTERS))
-            self._found.append((self._rest[start:], start))
-            self._rest = self._rest[:start].rstrip(_OTHERS)
+        while self._stop > 1 and len(self._found) < number:
+            start = self._start_of(self._stop)
+            self._found.append((self._text[start : self._stop], start))
+            self._stop = self._letters.rfind(_LETTER, 1, start) + 1 or 1
         found = self._found[:number]
         return [word for word, _ in found], found[-1][1] if found else len(self._text)
 
-    def _word_before(self, stop: int) -> int:
-        before = self._text[:stop].rstrip(_OTHERS)
-        start = len(before.rstrip(_LETTERS))
-        if start == len(before):
+    def _word_before(self, place: int) -> int:
+        stop = self._letters.rfind(_LETTER, 1, place) + 1
+        if not stop:
             return 0
-        return _hashed_word(before[start:], self._cut and not start)[0]
+        start = self._start_of(stop)
+        return _hashed_word(self._text[start:stop], self._cut and start == 1)[0]
+
+    def _start_of(self, stop: int) -> int:
+        """Where the word begins that ends there."""
+        return self._letters.rfind(_NO_LETTER, 1, stop) + 1 or 1
 
 
 def _joined(words: list[str], cut: bool) -> int:
