@@ -101,10 +101,18 @@ def test_the_defaults_grow_with_the_text_and_the_machine() -> None:
 
 def test_going_on_keeps_the_shape_and_takes_smaller_steps() -> None:
     shape = Architecture("rnn", hidden_size=20)
-    settings = for_base(default_settings(10_000, gpu=False), shape)
+    settings = for_base(10_000, gpu=False, architecture=shape)
     assert settings.architecture == shape
     assert settings.epochs < default_settings(10_000, gpu=False).epochs
     assert settings.learning_rate < Settings().learning_rate
+
+
+def test_a_large_repository_is_gone_on_with_within_minutes() -> None:
+    shape = Architecture(hidden_size=512, layers=3)
+    read = {size: size * for_base(size, False, shape).epochs for size in (2_000_000, 5_000_000)}
+    assert read == {2_000_000: 6_000_000, 5_000_000: 6_000_000}
+    assert for_base(50_000_000, False, shape).epochs == 1
+    assert for_base(5_000_000, True, shape).epochs == 3  # a GPU reads that as fast
 
 
 def test_the_manual_names_every_setting_and_its_default() -> None:

@@ -57,9 +57,10 @@ def configuration(path: Path | None, characters: int, base: Bundle | None, gpu: 
 
     Raises InputError where the file cannot be used, or asks for what the base is not.
     """
-    defaults = default_settings(characters, gpu)
-    if base is not None:
-        defaults = for_base(defaults, base.description.architecture)
+    if base is None:
+        defaults = default_settings(characters, gpu)
+    else:
+        defaults = for_base(characters, gpu, base.description.architecture)
     config = load_config(path, defaults) if path else Config(defaults)
     if base is not None and not fits(base.description.architecture, config.settings.architecture):
         raise InputError(

@@ -179,8 +179,16 @@ def default_settings(characters: int, gpu: bool) -> Settings:
     )
 
 
-def for_base(settings: Settings, architecture: Architecture) -> Settings:
-    """For going on from a trained network: its shape, fewer passes and smaller steps."""
+def for_base(characters: int, gpu: bool, architecture: Architecture) -> Settings:
+    """For going on from a trained network: its shape, fewer passes and smaller steps.
+
+    Most is learned early: of what three passes over a folder of 900,000 characters brought, the
+    first quarter of one brought half, and half of them 85 %. So a larger one is read less often.
+    """
+    most = 300_000_000 if gpu else 6_000_000
     return replace(
-        settings, architecture=architecture, epochs=min(settings.epochs, 3.0), learning_rate=1e-3
+        default_settings(characters, gpu),
+        architecture=architecture,
+        epochs=max(1.0, min(3.0, most / characters)),
+        learning_rate=1e-3,
     )
