@@ -218,11 +218,12 @@ def test_as_much_of_the_base_is_left_as_suits_the_validation_files(tmp_path: Pat
     trained = trainer.run()
     assert trainer.steps == 1
     assert trained.base_share == BASE_SHARES[-1]
-    assert trained.calibration.bits < trained.curve[-1].validation
+    assert trained.base_bits == trained.calibration.bits < trained.curve[-1].validation
 
 
 def test_without_a_base_none_of_it_is_left(tmp_path: Path) -> None:
-    assert _trainer(tmp_path).run().base_share == 0
+    trained = _trainer(tmp_path).run()
+    assert (trained.base_share, trained.base_bits) == (0, None)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:

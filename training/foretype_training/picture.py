@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -18,6 +19,9 @@ from foretype_training.measure import Predicted, bits_per_character
 from foretype_training.outcome import Outcome
 from foretype_training.typist import Keystrokes
 from foretype_training.writing import write_atomically
+
+if TYPE_CHECKING:  # it needs torch, which an evaluation does not
+    from foretype_training.trainer import Trained
 
 _PANEL = (5.2, 3.6)  # inches
 _COLOUR, _PALE, _LINE = "#4c78a8", "#bab0ac", "#333333"
@@ -89,6 +93,30 @@ def _keystrokes_before_and_after(axes: Axes, before: Side, after: Side) -> None:
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     axes.set_title("Keystrokes saved")
+
+
+def curve_png(trained: Trained, base: str | None) -> bytes:
+    """The learning curve: bits per character over the characters read, where it ended, and what
+    the base of this name, if there is one, needs for the same validation files."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    read = [point.symbols / 1e6 for point in trained.curve]
+    training = [point.training for point in trained.curve]
+    validation = [point.validation for point in trained.curve]
+    axes.plot(read, training, ".-", color=_PALE, label="training files, running mean")
+    axes.plot(read, validation, ".-", color=_COLOUR, label="validation files")
+    end = trained.calibration.bits
+    axes.plot(read[-1], end, "*", color=_COLOUR, markersize=10, label=f"the new model: {end:.3f}")
+    if trained.base_bits is not None:
+        label = f"{base}: {trained.base_bits:.3f}"
+        axes.axhline(trained.base_bits, color=_LINE, linestyle="--", linewidth=1, label=label)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("million characters read")
+    axes.set_ylabel("bits per character")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return drawn(figure, ".png")
 
 
 def drawn(figure: Figure, suffix: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -24,9 +21,9 @@ from foretype_training import languages
 from foretype_training.comparison import CONFIDENCE, Comparison, Example
 from foretype_training.corpus import SourceFile
 from foretype_training.outcome import share
-from foretype_training.picture import comparison_png
+from foretype_training.picture import comparison_png, curve_png
 from foretype_training.throughput import Throughput
-from foretype_training.trainer import CurvePoint
+from foretype_training.trainer import Trained
 from foretype_training.writing import write_atomically
 
 _PROMPT_LINES = 5
@@ -48,7 +45,7 @@ class Sample:
 def write_report(
     folder: Path,
     bundle: Bundle,
-    curve: Sequence[CurvePoint],
+    trained: Trained,
     comparison: Comparison,
     held_out: Sequence[SourceFile],
     throughput: Throughput | None,
@@ -57,7 +54,8 @@ def write_report(
     of a run without a step there is no `throughput`. Raises TrainingError where it cannot."""
     runtime = Runtime(bundle)
     samples = [continue_file(runtime, file) for file in held_out[:3]]
-    write_atomically(folder / "curve.png", curve_png(curve))
+    base = comparison.before.label if comparison.before else None
+    write_atomically(folder / "curve.png", curve_png(trained, base))
     if comparison.before:
         write_atomically(folder / "comparison.png", comparison_png(comparison))
     text = report(bundle, comparison, samples, folder / "model", throughput)
@@ -94,24 +92,6 @@ def continue_file(runtime: Runtime, file: SourceFile, seed: int = 1) -> Sample:
         log_probs, state = runtime.read(np.array([[symbol]]), state)
     lines = before.decode(errors="replace").splitlines(keepends=True)
     return Sample(file.path, "".join(lines[-_PROMPT_LINES:]), written.decode(errors="replace"))
-
-
-def curve_png(curve: Sequence[CurvePoint]) -> bytes:
-    """Training and validation bits per character over the symbols read."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    read = [point.symbols / 1e6 for point in curve]
-    axes.plot(read, [point.training for point in curve], marker=".", label="training")
-    axes.plot(read, [point.validation for point in curve], marker=".", label="validation")
-    axes.set_xlabel("million characters read")
-    axes.set_ylabel("bits per character")
-    axes.set_ylim(bottom=0)
-    axes.legend()
-    axes.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    # Without the date and version the same run gives the same file.
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def report(

@@ -69,7 +69,8 @@ class Base:
 class Trained:
     """The network with the weights that were best on the validation files, calibrated on them.
 
-    Where it goes on from a base, `base_share` of the base's weights are left in them.
+    Where it goes on from a base, `base_share` of the base's weights are left in them, and
+    `base_bits` are those per character that the base itself needs for these files.
     """
 
     network: Network
@@ -77,6 +78,7 @@ class Trained:
     symbols: int  # read, over all passes
     finished: bool  # False if it was stopped early
     base_share: float
+    base_bits: float | None
     calibration: Calibration
     rate: float | None  # symbols per second of learning, None if there was no step
 
@@ -196,9 +198,16 @@ class Trainer:
         finished = self._step == self.steps
         if not finished:
             self._validate()  # after saving: a resumed run must not know of it
-        share, calibration = self._settle(settling)
+        share, found = self._settle(settling)
         return Trained(
-            self.network.eval(), self._curve, self._symbols, finished, share, calibration, rate
+            self.network.eval(),
+            self._curve,
+            self._symbols,
+            finished,
+            share,
+            found[1.0].bits if self._base else None,
+            found[share],
+            rate,
         )
 
     @property
@@ -299,8 +308,11 @@ class Trainer:
         assert self._running is not None
         self._curve.append(CurvePoint(self._symbols, self._running, bits))
 
-    def _settle(self, settling: Callable[[int, int], None]) -> tuple[float, Calibration]:
-        """Leaves in the network the best weights, mixed with the base's and calibrated.
+    def _settle(
+        self, settling: Callable[[int, int], None]
+    ) -> tuple[float, dict[float, Calibration]]:
+        """Leaves in the network the best weights, mixed with the base's and calibrated. Gives
+        the base's share that was chosen, and what was found with each.
 
         The mean of what a network was and what it became is often better than either, for
         nothing (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). How much of
@@ -312,10 +324,9 @@ class Trainer:
             settling(len(found), len(shares))
             found[share] = self._calibrated(share)
         chosen = min(found, key=lambda share: found[share].bits)
-        calibration = found[chosen]
         self._load_mixed(chosen)
-        calibration.apply(self.network)
-        return chosen, calibration
+        found[chosen].apply(self.network)
+        return chosen, found
 
     def _calibrated(self, share: float) -> Calibration:
         """In the precision of the run: to choose among shares and temperatures takes no more."""

@@ -276,7 +276,7 @@ def _finish(plan: _Plan, trained: Trained, options: Options, speed: Throughput |
     comparison = compare(plan.base, made, held_out, plan.corpus.files)
     made = _with(made, comparison)
     bundle.save(made, plan.out / MODEL)
-    write_report(plan.out, made, trained.curve, comparison, held_out, speed)
+    write_report(plan.out, made, trained, comparison, held_out, speed)
     show(comparison)
     say(f"the report is {plan.out / 'report.md'}")
     _install(plan.out / MODEL, comparison, trained.finished, wanted=options.install)
