@@ -20,7 +20,7 @@ SPAN = 2**16
 """Bytes: of a longer text the span that holds a position and the one before it are remembered.
 Where they begin depends on that position alone, so reading in parts gives the same; and who
 jumps about in a long text finds the spans as they were left."""
-CAPACITY = 36 * 2**20  # bytes
+CAPACITY = 48 * 2**20  # bytes: of a file of half a megabyte all spans, eight orders in each
 
 
 def memory_orders(architecture: Architecture) -> Orders:

@@ -94,9 +94,15 @@ class Example:
 
     @property
     def gain(self) -> tuple[bool, float]:
-        """Whether what is suggested came nearer to the line, and how many bits it fell by."""
+        """Whether what is suggested came nearer to the line, and the gain in bits."""
         before, after = (_agreement(self.text, text) for text in self.suggested)
-        return after > before, self.bits[0] - self.bits[1]
+        return after > before, _gain(*self.bits)
+
+
+def _gain(before: float, after: float) -> float:
+    """By how many bits a line fell, beside those that are left: one that is likely now tells
+    more than a long one that is as hopeless as it was."""
+    return (before - after) / (1 + after)
 
 
 def _agreement(one: str, other: str) -> int:
@@ -246,11 +252,11 @@ class _Line:
 
     @property
     def gain(self) -> float:
-        return self.bits[0] - self.bits[1]
+        return _gain(*self.bits)
 
 
 def _most_improved(before: Sequence[Predicted], after: Sequence[Predicted]) -> list[_Line]:
-    """The lines whose bits fell most, no text twice; in the files' order."""
+    """The lines of most gain, no text twice; in the files' order."""
     lines = [
         line for pair in zip(before, after, strict=True) for line in _lines(*pair) if line.gain > 0
     ]

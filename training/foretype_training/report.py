@@ -256,8 +256,8 @@ def _improved(comparison: Comparison) -> list[str]:
         return []
     return [
         "## Most improved",
-        "Of the lines whose bits fell most those whose suggestion, at the line's start, came"
-        " nearer to what stands there; then the others.",
+        "Of the lines whose bits fell most beside what is left of them, those whose suggestion, at"
+        " the line's start, came nearer to what stands there; then the others.",
         *(_example(example, comparison) for example in comparison.examples),
     ]
 
