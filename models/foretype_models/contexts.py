@@ -155,18 +155,17 @@ def _letters() -> tuple[Symbols, Symbols]:
 
 
 _OF_WORDS, _OF_PARTS = _letters()
+_IS_LETTER = _OF_WORDS > 0
 
 
 def _first_of_parts() -> npt.NDArray[np.bool_]:
     """Whether a part begins with a symbol after another one: (other, symbol)."""
-    letter = _OF_WORDS > 0
-    large = letter & (_OF_WORDS != _OF_PARTS)
-    after_underscore = (np.arange(len(letter)) == ord("_"))[:, None]
-    return letter & (~letter[:, None] | after_underscore | (~large[:, None] & large))
+    large = _IS_LETTER & (_OF_WORDS != _OF_PARTS)
+    after_underscore = (np.arange(len(_IS_LETTER)) == ord("_"))[:, None]
+    return _IS_LETTER & (~_IS_LETTER[:, None] | after_underscore | (~large[:, None] & large))
 
 
 _FIRST_OF_PARTS = _first_of_parts()
-_IS_LETTER = _OF_WORDS > 0
 _LETTER, _NO_LETTER = b"\x01", b"\x00"  # as bytes of it
 _SMALL = {large: large + 32 for large in range(ord("A"), ord("Z") + 1)}
 _PART = re.compile("[A-Z]*[^A-Z_]*_|[A-Z]+[^A-Z_]*|[^A-Z_]+")
@@ -297,7 +296,7 @@ class _Ends:
         self._places = np.arange(len(text))
         self._end = self._places[WINDOW:]
         self._first = self._end - (WINDOW - 1)  # of each window
-        self._in_word = _OF_WORDS[text] > 0
+        self._in_word = _IS_LETTER[text]
         self._begins = np.zeros_like(self._in_word)
         self._begins[1:] = self._in_word[1:] & ~self._in_word[:-1]
         self._lettered = self._last_of(self._in_word)

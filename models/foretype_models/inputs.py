@@ -131,13 +131,15 @@ class Ngrams:
 
     def without(self, other: Ngrams) -> Ngrams:
         """What this table knows of contexts that the other does not know."""
-        kept = ~np.isin(self.contexts, other.contexts, assume_unique=True)
-        return Ngrams(self.contexts[kept], self.predictions[kept])
+        contexts = self.contexts
+        kept = ~np.isin(contexts, other.contexts, assume_unique=True)
+        return Ngrams(contexts[kept], self.predictions[kept])
 
     def within(self, other: Ngrams) -> Ngrams:
         """What this table knows of contexts that the other knows too."""
-        kept = np.isin(self.contexts, other.contexts, assume_unique=True)
-        return Ngrams(self.contexts[kept], self.predictions[kept])
+        contexts = self.contexts
+        kept = np.isin(contexts, other.contexts, assume_unique=True)
+        return Ngrams(contexts[kept], self.predictions[kept])
 
     def most_seen(self, limit: int) -> Ngrams:
         """At most `limit` contexts, the `most_seen` ones."""

@@ -106,3 +106,16 @@ def test_who_jumps_about_in_a_long_text_waits_for_no_memory(
     for at, found in expected.items():
         np.testing.assert_array_equal(_known(memories, TEXT[:at]), found)
     assert len(built) == -(-len(TEXT) // 16)
+
+
+def test_of_half_a_megabyte_all_is_kept_for_eight_lengths_of_contexts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memories = FileMemories(Architecture(ngrams=(3, 4, 6, 9, 14, 22, 32, 48)).orders)
+    text = (TEXT * 9_000)[:574_000]
+    origin = Snapshots(0).origin(Name("", "Sum.java"), text)
+    built = _built(monkeypatch)
+    spans = range(0, len(text), recall.SPAN)
+    for start in (*spans, 0):
+        memories.along(origin, start, start + 8)
+    assert len(built) == len(spans)

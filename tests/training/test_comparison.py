@@ -15,7 +15,7 @@ from foretype_models.network import Network
 from foretype_models.runtime import Runtime
 from foretype_training import comparison
 from foretype_training.bundling import Identity, make_bundle
-from foretype_training.comparison import Comparison, compare
+from foretype_training.comparison import Comparison, Example, compare
 from foretype_training.corpus import SourceFile, read_corpus
 from foretype_training.measure import Setting, bits_per_character, measure
 from foretype_training.picture import comparison_png
@@ -108,6 +108,14 @@ def test_the_most_improved_lines_come_with_what_each_model_suggests(better: Comp
     assert begins_right(0) == 0
     assert begins_right(1) > len(better.examples) / 2
     assert len({example.text for example in better.examples}) == len(better.examples)
+
+
+def test_a_line_that_became_likely_tells_more_than_a_long_one_that_did_not() -> None:
+    likely = Example("A.java", 1, "return null;", (7.0, 1.0), ("return 0;", "return null;"))
+    hopeless = replace(likely, bits=(206.0, 176.0))
+    assert likely.gain > hopeless.gain
+    no_nearer = replace(likely, suggested=("return null;", "return null;"))
+    assert hopeless.gain > no_nearer.gain
 
 
 def test_tokens_are_measured_of_java_alone(

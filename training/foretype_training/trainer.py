@@ -205,7 +205,7 @@ class Trainer:
             self._symbols,
             finished,
             share,
-            found[1.0].bits if self._base else None,
+            found[BASE_SHARES[-1]].bits if self._base else None,
             found[share],
             rate,
         )
